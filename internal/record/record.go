@@ -1,0 +1,49 @@
+// Package record carries what the layers of one request learn about it, from
+// the layer that knows to the one that writes it down. The proxy puts a
+// [Record] into the request's context; the route fills it; telemetry reads it
+// once the response has ended.
+//
+// A Record holds no secret: a token appears as its fingerprint only.
+package record
+
+import (
+	"context"
+	"time"
+)
+
+// Record is what is known about one intercepted request. It is written by the
+// goroutine that serves the request and read after that goroutine is done
+// with it; it is not safe for use by several goroutines at once.
+type Record struct {
+	Start     time.Time // when the request's header had been read
+	Team      string    // team of the rule, "" for config.toml's own
+	Rule      string    // rule that matched, "" if the request was forwarded as it is
+	Kind      string    // kind of that rule: mcp, llm, share, http
+	Method    string
+	Authority string // host:port
+	Path      string // without query
+	Status    int    // status sent downstream, 0 if the client left before
+	Bytes     int64  // body bytes sent downstream
+
+	Source      string // credential source of the token, "" if none was attached
+	Fingerprint string // 8 hex digits of the token's SHA-256
+	Attempts    int    // times the request was sent upstream
+	Retry       string // how a 401 was handled, "" if there was none
+	Problem     string // title of the proxy's own answer, "" if the upstream answered
+}
+
+type key struct{}
+
+// NewContext returns a context that carries r.
+func NewContext(ctx context.Context, r *Record) context.Context {
+	return context.WithValue(ctx, key{}, r)
+}
+
+// FromContext returns the record that ctx carries. Without one it returns a
+// new Record that nobody reads, so that callers need no special case.
+func FromContext(ctx context.Context) *Record {
+	if r, ok := ctx.Value(key{}).(*Record); ok {
+		return r
+	}
+	return new(Record)
+}
