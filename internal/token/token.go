@@ -2,27 +2,30 @@
 // route attaches: a [Token] that cannot be printed, the [Source] it comes
 // from, and the [Cache] between the two.
 //
-// The package refuses to show a token by accident: every formatting and
-// marshalling path of [Token] yields its fingerprint. Only [Token.Reveal]
-// returns the value.
+// The package refuses to show a token by accident: formatting or marshalling a
+// [Token], or anything that holds one, yields its fingerprint or an address.
+// Only [Token.Reveal] returns the value.
 package token
 
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"time"
+	"unique"
 )
 
 // Token is a bearer token. The zero Token is no token at all: [Token.IsZero]
 // reports true. Tokens are values; they may be copied and used concurrently.
 type Token struct {
-	value  string
+	// A handle and not a string: fmt calls no method of an unexported field, nor
+	// of an operand whose verb is wrong (%p, %w), and prints by reflection. There
+	// it meets a pointer, and prints the address.
+	value  unique.Handle[string]
 	source string
 	expiry time.Time
 }
@@ -31,11 +34,13 @@ type Token struct {
 // came from, for logs; expiry is when it ends, the zero time if that is
 // unknown (such a token is never refreshed on its own).
 //
-// One trailing newline of value is dropped. A value that is empty or has
-// anything but visible ASCII is refused with an [*Error] of class
+// One trailing newline of value, LF or CRLF, is dropped. A value that is empty
+// or has anything but visible ASCII is refused with an [*Error] of class
 // [Misconfigured] that does not contain it.
 func New(value, source string, expiry time.Time) (Token, error) {
-	value = strings.TrimSuffix(strings.TrimSuffix(value, "\n"), "\r")
+	if line, ok := strings.CutSuffix(value, "\n"); ok {
+		value = strings.TrimSuffix(line, "\r")
+	}
 	if value == "" {
 		return Token{}, &Error{Class: Misconfigured, Source: source, Message: "the source returned an empty token"}
 	}
@@ -45,15 +50,20 @@ func New(value, source string, expiry time.Time) (Token, error) {
 				Message: fmt.Sprintf("the token has a byte that no header may carry (0x%02x at offset %d)", c, i)}
 		}
 	}
-	return Token{value: value, source: source, expiry: expiry}, nil
+	return Token{value: unique.Make(value), source: source, expiry: expiry}, nil
 }
 
 // Reveal returns the token's value, for the one place that puts it into a
-// header.
-func (t Token) Reveal() string { return t.value }
+// header. The zero Token's is "".
+func (t Token) Reveal() string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.value.Value()
+}
 
 // IsZero reports whether t is no token.
-func (t Token) IsZero() bool { return t.value == "" }
+func (t Token) IsZero() bool { return t.value == unique.Handle[string]{} }
 
 // Source names the credential that t came from.
 func (t Token) Source() string { return t.source }
@@ -63,17 +73,15 @@ func (t Token) Expiry() time.Time { return t.expiry }
 
 // Equal reports whether t and u have the same value, whatever their source
 // and expiry. It takes the same time wherever they differ.
-func (t Token) Equal(u Token) bool {
-	return subtle.ConstantTimeCompare([]byte(t.value), []byte(u.value)) == 1
-}
+func (t Token) Equal(u Token) bool { return t.value == u.value }
 
 // Fingerprint returns the first 8 hex digits of the SHA-256 of the value, ""
 // for the zero Token. It is what logs may carry.
 func (t Token) Fingerprint() string {
-	if t.value == "" {
+	if t.IsZero() {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(t.value))
+	sum := sha256.Sum256([]byte(t.Reveal()))
 	return hex.EncodeToString(sum[:4])
 }
 
@@ -93,7 +101,8 @@ func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // Source yields tokens for one audience. Implementations are safe for
 // concurrent use, return promptly once ctx ends, and report failures as
-// [*Error] where they know the class.
+// [*Error] where they know the class. No error's text holds a token or a
+// secret.
 type Source interface {
 	Token(ctx context.Context, ask Ask) (Token, error)
 }
