@@ -1,0 +1,41 @@
+package ca
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Error is a CA that cannot be used as it is, or not for this. Nothing has
+// been changed on disk when it is returned.
+type Error struct {
+	Path   string // file or directory at fault, "" if there is none
+	Reason string // what is wrong, one line
+	Hint   string // what to do about it
+	Err    error  // cause: [io/fs.ErrNotExist] if there is no CA yet; may be nil
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return e.Reason
+	}
+	return e.Path + ": " + e.Reason
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// startOver is the remedy for every CA that cannot be kept: one is made by the
+// next command that needs it, and clients have to trust the new root.
+func startOver(dir string) string {
+	return fmt.Sprintf("remove the directory %s, start injectproxy again and have clients trust the new ca.pem", dir)
+}
+
+// printable keeps a host that a client sent from writing into a terminal.
+func printable(host string) string {
+	const most = 80
+	if len(host) > most {
+		host = host[:most] + "…"
+	}
+	return strconv.QuoteToASCII(host)
+}

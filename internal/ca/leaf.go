@@ -1,0 +1,137 @@
+package ca
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	// leafLife is how long a leaf is valid at most, leafRenew how long before
+	// its end another takes its place.
+	leafLife  = 7 * 24 * time.Hour
+	leafRenew = 24 * time.Hour
+
+	// maxLeaves bounds the cache. Signing again costs a tenth of a
+	// millisecond, so which leaf makes room does not matter.
+	maxLeaves = 1024
+)
+
+// Leaf returns a certificate for host, a DNS name or an IP address without
+// brackets or port, and its chain up to the intermediate. A host outside the
+// constraints and a CA that has expired are an [*Error]. The certificate is
+// shared: do not change it. It serves new handshakes for about a day at
+// least; ask again for each.
+func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
+	if err := a.Check(host); err != nil {
+		return nil, err
+	}
+	name, ip, err := parseHost(host)
+	if err != nil {
+		return nil, err
+	}
+	key := name
+	if ip.IsValid() {
+		key = ip.String()
+	}
+	// Signing under the lock makes concurrent first handshakes for one host
+	// share one leaf, and is too short to be worth a lock per host.
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if err := a.alive(now); err != nil {
+		return nil, err
+	}
+	if c, ok := a.leaves[key]; ok && a.fresh(c.Leaf, now) {
+		return c, nil
+	}
+	c, err := a.signLeaf(name, ip, now)
+	if err != nil {
+		return nil, err
+	}
+	a.keep(key, c)
+	return c, nil
+}
+
+// fresh reports whether c can be served at now. Next to the CA's own end there
+// is nothing longer to be had.
+func (a *Authority) fresh(c *x509.Certificate, now time.Time) bool {
+	if now.Before(c.NotBefore) {
+		return false // the clock was set back
+	}
+	return c.NotAfter.Sub(now) >= leafRenew || c.NotAfter.Equal(a.intermediate.NotAfter)
+}
+
+func (a *Authority) keep(key string, c *tls.Certificate) {
+	if _, ok := a.leaves[key]; !ok && len(a.leaves) >= maxLeaves {
+		for other := range a.leaves {
+			delete(a.leaves, other)
+			break
+		}
+	}
+	a.leaves[key] = c
+}
+
+// signLeaf puts no name into the subject: OpenSSL would hold a common name
+// that reads like a host against the DNS constraints, an IP address included.
+func (a *Authority) signLeaf(name string, ip netip.Addr, now time.Time) (*tls.Certificate, error) {
+	t := &x509.Certificate{
+		Subject:               pkix.Name{Organization: []string{"injectproxy"}},
+		NotBefore:             later(now.Add(-skew), a.intermediate.NotBefore),
+		NotAfter:              earlier(now.Add(leafLife-skew), a.intermediate.NotAfter),
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SubjectKeyId:          keyID(&a.leafKey.PublicKey),
+	}
+	if ip.IsValid() {
+		t.IPAddresses = []net.IP{ip.AsSlice()}
+	} else {
+		t.DNSNames = []string{name}
+	}
+	leaf, err := sign(t, a.intermediate, &a.leafKey.PublicKey, a.key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{
+		Certificate: [][]byte{leaf.Raw, a.intermediate.Raw},
+		PrivateKey:  a.leafKey,
+		Leaf:        leaf,
+	}, nil
+}
+
+// alive reports a CA outside its validity at now.
+func (a *Authority) alive(now time.Time) error {
+	switch begin, end := a.intermediate.NotBefore, a.intermediate.NotAfter; {
+	case now.After(end) || now.After(a.root.NotAfter):
+		return &Error{
+			Path:   a.RootFile(),
+			Reason: "the CA expired on " + end.Format(time.DateOnly),
+			Hint:   a.remedy(),
+		}
+	case now.Before(begin):
+		return &Error{
+			Path:   a.RootFile(),
+			Reason: "the CA is not valid before " + begin.Format(time.RFC3339),
+			Hint:   "set the clock right",
+		}
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,179 @@
+package ca
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// The files of a CA's directory. The secret one holds all of the CA and is
+// written first; ca.pem repeats its root for clients to trust. So whatever
+// moment a crash picks, the directory holds no CA or a whole one.
+const (
+	secretFile = "intermediate.pem"
+	rootFile   = "ca.pem"
+	lockFile   = "lock"
+)
+
+// Open returns the CA in dir and changes nothing there. A nil now means
+// [time.Now]. If there is none the error is an [*Error] for
+// [io/fs.ErrNotExist]; one that is damaged, expired, not confined to its
+// hosts, or whose files others can get at, is an [*Error] with its remedy.
+func Open(dir string, now func() time.Time) (*Authority, error) {
+	if now == nil {
+		now = time.Now
+	}
+	f, err := readFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	if f.root == nil {
+		return nil, &Error{
+			Path:   filepath.Join(dir, rootFile),
+			Reason: "the file is missing",
+			Hint:   "start injectproxy: it writes the file again",
+			Err:    fs.ErrNotExist,
+		}
+	}
+	return f.authority(now)
+}
+
+// Ensure returns the CA in dir, and makes it for permit if there is none. What
+// is there wins over permit, and what is there but unusable is refused as
+// [Open] does, never replaced. Any number of processes may call Ensure at
+// once: they agree on one CA. A nil now means [time.Now].
+func Ensure(dir string, permit Permit, now func() time.Time) (*Authority, error) {
+	if now == nil {
+		now = time.Now
+	}
+	// A CA that is there needs no lock, and so no directory it could write to.
+	a, err := Open(dir, now)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return a, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	lock := flock.New(filepath.Join(dir, lockFile))
+	if err := lock.Lock(); err != nil {
+		return nil, fmt.Errorf("ca: locking %s: %w", dir, err)
+	}
+	defer lock.Unlock()
+	return ensureLocked(dir, permit, now)
+}
+
+func ensureLocked(dir string, permit Permit, now func() time.Time) (*Authority, error) {
+	f, err := readFiles(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = createSecret(dir, permit, now())
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, err := f.authority(now)
+	if err != nil || f.root != nil {
+		return a, err
+	}
+	if err := writeFile(a.RootFile(), a.RootPEM(), 0o644); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	return a, nil
+}
+
+func createSecret(dir string, permit Permit, now time.Time) (files, error) {
+	c, err := generate(permit, now)
+	if err != nil {
+		return files{}, err
+	}
+	secret, err := c.encode()
+	if err != nil {
+		return files{}, err
+	}
+	removeLeftovers(dir)
+	if err := writeFile(filepath.Join(dir, secretFile), secret, 0o600); err != nil {
+		return files{}, fmt.Errorf("ca: %w", err)
+	}
+	return files{dir: dir, secret: secret}, nil
+}
+
+// removeLeftovers drops what a process that was killed in writeFile left of a
+// CA that never was: it holds a key. Only the holder of the lock writes such
+// files, so none is in use.
+func removeLeftovers(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if ok, _ := filepath.Match(tempPattern(secretFile), e.Name()); ok {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// files is what a CA's directory holds, unparsed.
+type files struct {
+	dir    string
+	secret []byte
+	root   []byte // nil if missing
+}
+
+// readFiles reports a directory without a CA as an [*Error] for
+// [fs.ErrNotExist].
+func readFiles(dir string) (files, error) {
+	f := files{dir: dir}
+	var noSecret, noRoot error
+	f.secret, noSecret = readSecret(dir)
+	f.root, noRoot = os.ReadFile(filepath.Join(dir, rootFile))
+	switch absent := errors.Is(noSecret, fs.ErrNotExist); {
+	case absent && errors.Is(noRoot, fs.ErrNotExist):
+		return f, &Error{
+			Path:   dir,
+			Reason: "there is no CA yet",
+			Hint:   "it is made by the first command that needs it: injectproxy serve",
+			Err:    fs.ErrNotExist,
+		}
+	case absent:
+		return f, &Error{
+			Path:   filepath.Join(dir, secretFile),
+			Reason: "the file is missing, and with it the key of the CA",
+			Hint:   startOver(dir),
+		}
+	case noSecret != nil:
+		return f, noSecret
+	case noRoot != nil && !errors.Is(noRoot, fs.ErrNotExist):
+		return f, fmt.Errorf("ca: %w", noRoot)
+	}
+	return f, nil
+}
+
+// authority makes an Authority of f, or says what is wrong with which file.
+func (f files) authority(now func() time.Time) (*Authority, error) {
+	c, err := decodeSecret(f.secret)
+	if err != nil {
+		return nil, f.damaged(secretFile, err)
+	}
+	if f.root != nil {
+		root, err := decodeRoot(f.root)
+		if err != nil {
+			return nil, f.damaged(rootFile, err)
+		}
+		if !root.Equal(c.root) {
+			return nil, f.damaged(rootFile, errors.New("is not the root of "+secretFile))
+		}
+	}
+	a, err := newAuthority(c, f.dir, now)
+	if e := (*Error)(nil); err != nil && !errors.As(err, &e) {
+		return nil, f.damaged(secretFile, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (f files) damaged(name string, err error) error {
+	return &Error{Path: filepath.Join(f.dir, name), Reason: err.Error(), Hint: startOver(f.dir)}
+}
