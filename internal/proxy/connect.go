@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/injectproxy/injectproxy/internal/match"
+)
+
+// peer is the client's connection to the door.
+type peer struct {
+	conn     net.Conn
+	once     sync.Once
+	sameUser bool
+}
+
+type peerKey struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, &peer{conn: c})
+}
+
+// connect is what a CONNECT asks for.
+type connect struct {
+	authority string // canonical host:port
+}
+
+type connectKey struct{}
+
+func connectFrom(ctx context.Context) connect {
+	c, _ := ctx.Value(connectKey{}).(connect)
+	return c
+}
+
+// serveDoor handles what clients send to the proxy port itself.
+func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
+	if !p.admit(r) {
+		(&Answer{
+			Status: http.StatusProxyAuthRequired, Type: "credential-needed", Title: "This proxy needs a credential", Reason: "http_request_denied",
+			Detail: "The client could not be recognised as this proxy's own user, and sent no credential or a wrong one.",
+			Hint:   "Put the credential into the proxy's URL: http://injectproxy:CREDENTIAL@HOST:PORT. It is in the file credential of injectproxy's home.",
+		}).write(w, r)
+		return
+	}
+	switch {
+	case r.Method == http.MethodConnect:
+		p.serveConnect(w, r)
+	case r.URL.Scheme == "http" && r.URL.Host != "":
+		p.plain.ServeHTTP(w, r)
+	case r.URL.IsAbs():
+		(&Answer{
+			Status: http.StatusBadRequest, Type: "cleartext-https", Title: "Only CONNECT reaches https URLs here", Reason: "http_request_error", Final: true,
+			Detail: "The request for a URL of another scheme than http was sent to the proxy in the clear.",
+			Hint:   "Configure this address as the HTTPS proxy of the client (HTTPS_PROXY), so that it uses CONNECT.",
+		}).write(w, r)
+	default:
+		(&Answer{
+			Status: http.StatusMethodNotAllowed, Type: "not-a-proxy-request", Title: "This is a proxy, not a web server", Reason: "http_request_error", Final: true,
+			Hint: "Configure this address as the HTTPS proxy of the client (HTTPS_PROXY).",
+		}).write(w, r)
+	}
+}
+
+// admit reports whether the client may use the port.
+func (p *Proxy) admit(r *http.Request) bool {
+	if p.o.Credential != nil && p.o.Credential(r.Header.Get("Proxy-Authorization")) {
+		return true
+	}
+	if p.o.SameUser == nil {
+		return false
+	}
+	c := r.Context().Value(peerKey{}).(*peer)
+	c.once.Do(func() { c.sameUser = p.o.SameUser(c.conn.RemoteAddr(), c.conn.LocalAddr()) })
+	return c.sameUser
+}
+
+// serveConnect decides on a CONNECT and gives it to goproxy.
+func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
+	authority, err := connectAuthority(r)
+	if err != nil {
+		a := malformed(http.StatusBadRequest, "")
+		a.Detail = "The target of CONNECT is not a valid host:port."
+		a.write(w, r)
+		return
+	}
+	rules := p.rules.Load()
+	if a := rules.Refused[authority]; a != nil {
+		a.write(w, r)
+		return
+	}
+	if p.o.RulesOnly && !rules.Table.Intercepts(authority) {
+		(&Answer{
+			Status: http.StatusForbidden, Type: "no-rule", Title: "No rule names this destination", Reason: "http_request_denied", Final: true,
+			Detail: authority + " is in no rule, and this proxy tunnels to nothing else.",
+			Hint:   `Reach it without the proxy (NO_PROXY), or have tunnel.allow = "all" set.`,
+		}).write(w, r)
+		return
+	}
+	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority})
+	p.goproxy.ServeHTTP(&hijacker{w}, r.WithContext(ctx))
+}
+
+// connectAuthority returns the canonical authority of a CONNECT, whose target
+// must name a port (RFC 9110, section 9.3.6).
+func connectAuthority(r *http.Request) (string, error) {
+	if _, port, err := net.SplitHostPort(r.RequestURI); err != nil {
+		return "", err
+	} else if port == "" {
+		return "", &net.AddrError{Err: "missing port", Addr: r.RequestURI}
+	}
+	return match.Authority(r.RequestURI)
+}
+
+// hijacker gives goproxy the connection with the bytes that arrived in the
+// same segment as the CONNECT, which its own use of Hijack would drop.
+type hijacker struct {
+	http.ResponseWriter
+}
+
+// Unwrap serves [http.ResponseController].
+func (h *hijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }

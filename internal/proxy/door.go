@@ -1,0 +1,193 @@
+// Package proxy is the door of injectproxy: a forward proxy that tunnels what
+// no rule names, ends TLS for what a rule names, and hands each request inside
+// to the route that the rules choose. It knows nothing of tokens: a route is
+// an [http.RoundTripper].
+//
+// It refuses requests inside a CONNECT that are meant for another authority,
+// destinations that hand out credentials of the machine, and clients that may
+// not use the port. Its own answers are [Answer] values.
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/elazarl/goproxy"
+
+	"github.com/injectproxy/injectproxy/internal/match"
+	"github.com/injectproxy/injectproxy/internal/record"
+)
+
+const (
+	maxHeaderBytes    = 256 << 10
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 5 * time.Minute
+)
+
+// Route is the live chain of one rule.
+type Route struct {
+	http.RoundTripper
+	Name, Team, Kind string // for the record of each request
+}
+
+// Rules decide what happens to a request. They are immutable: a change of
+// configuration is a new Rules value for [Proxy.SetRules].
+type Rules struct {
+	Table  *match.Table
+	Routes []Route // by the table's rule number
+
+	// Refused are authorities that are answered at once, in place of being
+	// intercepted: those of rules that the CA may not sign for.
+	Refused map[string]*Answer
+}
+
+// Options are what a Proxy needs. Dialer, Upstream, Leaf and Log are
+// required.
+type Options struct {
+	Dialer   *Dialer
+	Upstream http.RoundTripper // for intercepted requests that no rule covers
+
+	// Leaf returns the certificate for a host (a name, or an address without
+	// brackets) that a rule names.
+	Leaf func(host string) (*tls.Certificate, error)
+
+	// SameUser reports whether the peer belongs to the user of this process;
+	// it is asked at most once per connection. Credential judges the value
+	// of a Proxy-Authorization field, "" if there is none. A client may use
+	// the port if one of them says yes. A nil function always says no.
+	SameUser   func(peer, local net.Addr) bool
+	Credential func(proxyAuthorization string) bool
+
+	RulesOnly bool   // tunnel to no authority that no rule names
+	TrustHint string // what to tell a client's user who does not trust the CA
+
+	Log      *slog.Logger
+	ErrorLog *log.Logger          // for net/http and goproxy
+	Done     func(*record.Record) // called at the end of each intercepted request
+}
+
+// Proxy is a forward proxy. Make one with [New], give it rules, and let it
+// serve listeners. Its methods may be called concurrently.
+type Proxy struct {
+	o       Options
+	rules   atomic.Pointer[Rules]
+	door    *http.Server
+	goproxy *goproxy.ProxyHttpServer
+	inner   *http.Server // for what comes out of interception
+	handoff *connListener
+	tls     *tls.Config
+	reverse *httputil.ReverseProxy // intercepted requests
+	plain   *httputil.ReverseProxy // http:// requests
+	hijacks registry
+	running sync.WaitGroup // Serve calls and the inner server
+}
+
+// New returns a Proxy without rules: it tunnels everything until
+// [Proxy.SetRules] is called.
+func New(o Options) (*Proxy, error) {
+	if o.ErrorLog == nil {
+		o.ErrorLog = slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)
+	}
+	table, err := match.NewTable(nil)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{o: o, handoff: newConnListener(&net.TCPAddr{})}
+	p.SetRules(&Rules{Table: table})
+	p.goproxy = p.newGoproxy()
+	p.tls = p.newTLSConfig()
+	p.reverse, p.plain = p.newReverse(), p.newPlain()
+	p.door = p.newServer(http.HandlerFunc(p.serveDoor))
+	p.door.ConnContext = withPeer
+	p.inner = p.newServer(http.HandlerFunc(p.serveIntercepted))
+	p.inner.TLSConfig = p.tls // tells net/http to speak HTTP/2; the handshake is ours
+	p.inner.ConnContext = withPinned
+	p.inner.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
+	p.running.Go(func() { p.inner.Serve(p.handoff) })
+	return p, nil
+}
+
+func (p *Proxy) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:                      h,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     p.o.ErrorLog,
+		DisableGeneralOptionsHandler: true,
+	}
+}
+
+// newGoproxy returns the part that answers CONNECT. It decides by its
+// conditions and gives every connection away; its own interception, tunnels
+// and dialling are never reached.
+func (p *Proxy) newGoproxy() *goproxy.ProxyHttpServer {
+	g := goproxy.NewProxyHttpServer()
+	g.Logger = p.o.ErrorLog
+	g.ConnectDial = nil // drops what the constructor read from the environment
+	g.Tr = &http.Transport{Proxy: nil, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("goproxy does not dial here")
+	}}
+	named := goproxy.ReqConditionFunc(func(r *http.Request, _ *goproxy.ProxyCtx) bool {
+		return p.rules.Load().Table.Intercepts(connectFrom(r.Context()).authority)
+	})
+	g.OnRequest(named).HijackConnect(func(r *http.Request, c net.Conn, _ *goproxy.ProxyCtx) { p.intercept(r, c) })
+	g.OnRequest().HijackConnect(func(r *http.Request, c net.Conn, _ *goproxy.ProxyCtx) { p.tunnel(r, c) })
+	return g
+}
+
+// SetRules makes r decide about new requests. Requests in flight finish under
+// the rules they began with.
+func (p *Proxy) SetRules(r *Rules) { p.rules.Store(r) }
+
+// Serve accepts clients on l until [Proxy.Shutdown], then returns
+// [http.ErrServerClosed]. It owns l.
+func (p *Proxy) Serve(l net.Listener) error {
+	return p.door.Serve(&doorListener{l})
+}
+
+// doorListener wraps what it accepts for the answers of [http1Conn].
+type doorListener struct{ net.Listener }
+
+func (l *doorListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetKeepAliveConfig(keepAlive)
+	}
+	return &http1Conn{c}, nil
+}
+
+// Shutdown stops accepting, lets requests, streams and tunnels in flight end,
+// and closes those that are left when ctx ends; the error is then ctx's. It
+// returns when no goroutine of the proxy is left.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	var drained sync.WaitGroup
+	errs := make([]error, 3)
+	drained.Go(func() { errs[0] = shutdown(ctx, p.door) })
+	drained.Go(func() { errs[1] = p.hijacks.drain(ctx) })
+	drained.Go(func() { errs[2] = shutdown(ctx, p.inner) })
+	drained.Wait()
+	p.running.Wait()
+	return errors.Join(errs...)
+}
+
+// shutdown ends s, the hard way once ctx is done.
+func shutdown(ctx context.Context, s *http.Server) error {
+	err := s.Shutdown(ctx)
+	if err != nil {
+		s.Close()
+	}
+	return err
+}

@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// answerFor translates the failure of an upstream leg to authority into what
+// the client is told. The text is our own: that of the Go runtime names
+// addresses and internals that help nobody.
+func answerFor(err error, authority string) *Answer {
+	if a, ok := errors.AsType[*Answer](err); ok {
+		return a
+	}
+	a := &Answer{Status: http.StatusBadGateway, Err: err}
+	switch {
+	case isTimeout(err):
+		a.Status = http.StatusGatewayTimeout
+		a.Type, a.Title, a.Reason = "upstream-timeout", "The upstream did not answer in time", "connection_timeout"
+		a.Detail = authority + " did not accept the connection in time."
+	case describeCertificate(a, err, authority), describeTLS(a, err, authority), describeDial(a, err, authority):
+	default:
+		a.Type, a.Title, a.Reason = "upstream-aborted", "The upstream ended the connection", "connection_terminated"
+		a.Detail = authority + " ended the connection before its answer was complete."
+	}
+	return a
+}
+
+// describeCertificate fills a if the upstream's certificate was refused.
+func describeCertificate(a *Answer, err error, authority string) bool {
+	var why string
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired {
+		why = "has expired or is not valid yet"
+	} else if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		why = "is for another host"
+	} else if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		why = "is signed by an authority that is not trusted here"
+	} else if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.As(err, new(x509.CertificateInvalidError)) {
+		why = "could not be verified"
+	} else {
+		return false
+	}
+	a.Type, a.Title, a.Reason, a.Final = "upstream-certificate", "The upstream's certificate was refused", "tls_certificate_error", true
+	a.Detail = fmt.Sprintf("The certificate of %s %s. Nothing was sent.", authority, why)
+	a.Hint = "If the upstream uses a private CA, add its PEM file to upstream_ca in config.toml."
+	return true
+}
+
+// describeTLS fills a if the handshake with the upstream failed otherwise.
+func describeTLS(a *Answer, err error, authority string) bool {
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	// crypto/tls has no exported type for most handshake failures: the
+	// prefix is what it puts before every text of its own.
+	if !record && !strings.Contains(err.Error(), "tls: ") {
+		return false
+	}
+	a.Type, a.Title, a.Reason = "upstream-tls", "The TLS handshake with the upstream failed", "tls_protocol_error"
+	a.Detail = authority + " and this proxy could not agree on a TLS connection (TLS 1.2 is the lowest accepted). Nothing was sent."
+	return true
+}
+
+// describeDial fills a if no connection to the upstream came about.
+func describeDial(a *Answer, err error, authority string) bool {
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		a.Type, a.Title, a.Reason = "upstream-unknown", "The upstream's name was not found", "dns_error"
+		a.Detail = fmt.Sprintf("No address is known for %s.", e.Name)
+		a.Hint = "Check the spelling, the VPN and the DNS settings."
+		return true
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		a.Type, a.Title, a.Reason = "upstream-refused", "The upstream refused the connection", "connection_refused"
+		a.Detail = "Nothing accepts connections at " + authority + "."
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		a.Type, a.Title, a.Reason = "upstream-unreachable", "The upstream cannot be reached", "destination_ip_unroutable"
+		a.Detail = "There is no route to " + authority + "."
+	default:
+		return false
+	}
+	return true
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return true
+	}
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// malformedBody is the answer to a client whose own request body broke off or
+// was framed wrongly.
+func malformedBody(err error) *Answer {
+	return &Answer{
+		Status: http.StatusBadRequest, Type: "malformed-request", Title: "The request is malformed", Reason: "http_request_error",
+		Detail: "The request's body could not be read to its end.", Final: true, Err: err,
+	}
+}
+
+// bodyWatch remembers whether reading the client's body failed, so that its
+// error is not taken for the upstream's.
+type bodyWatch struct {
+	io.ReadCloser
+	failed atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
+}
+
+func (b *bodyWatch) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.failed.Store(&err)
+	}
+	return n, err
+}

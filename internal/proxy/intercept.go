@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/injectproxy/injectproxy/internal/match"
+)
+
+// intercept ends the client's TLS and hands the connection to the inner
+// server. The handshake is made here, in the goroutine of the CONNECT, so that
+// one slow client holds up nobody and a refusal can be explained.
+func (p *Proxy) intercept(r *http.Request, client net.Conn) {
+	authority := connectFrom(r.Context()).authority
+	host, _, _ := net.SplitHostPort(authority) // canonical: it splits
+	conn := &pinnedConn{Conn: client, authority: authority, host: host}
+	remove, ok := p.hijacks.add(conn)
+	if !ok {
+		client.Close()
+		return
+	}
+	defer remove()
+	if _, err := io.WriteString(client, established); err != nil {
+		client.Close()
+		return
+	}
+	tc := tls.Server(conn, p.tls)
+	if err := p.handshake(tc); err != nil {
+		p.explainHandshake(err, authority)
+		client.Close()
+		return
+	}
+	var ready net.Conn = tc
+	if tc.ConnectionState().NegotiatedProtocol != "h2" {
+		ready = &http1Conn{tc}
+	}
+	p.handoff.put(ready)
+}
+
+func (p *Proxy) handshake(tc *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	return tc.HandshakeContext(ctx)
+}
+
+// newTLSConfig returns the configuration of all interceptions. It is one, so
+// that a client's session tickets are good in its next tunnel too.
+func (p *Proxy) newTLSConfig() *tls.Config {
+	c := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+	}
+	// Resumption never asks for a certificate, so the name is checked before.
+	// Returning no configuration keeps the shared one, and its tickets.
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return nil, checkServerName(hello)
+	}
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return p.o.Leaf(hello.Conn.(*pinnedConn).host)
+	}
+	// A ticket is good for the name it was issued under and no other.
+	c.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
+		ss.Extra = append(ss.Extra, []byte(ticketName+strings.ToLower(cs.ServerName)))
+		return c.EncryptTicket(cs, ss)
+	}
+	c.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		ss, err := c.DecryptTicket(ticket, cs)
+		if err != nil || ss == nil || cs.ServerName == "" {
+			return nil, err
+		}
+		for _, extra := range ss.Extra {
+			if string(extra) == ticketName+strings.ToLower(cs.ServerName) {
+				return ss, nil
+			}
+		}
+		return nil, nil
+	}
+	return c
+}
+
+// ticketName marks the server name in a session ticket's application data.
+const ticketName = "injectproxy server name: "
+
+// checkServerName refuses a handshake for another host than CONNECT's. A
+// client need not send a name, and none does for an address.
+func checkServerName(hello *tls.ClientHelloInfo) error {
+	if hello.ServerName == "" {
+		return nil
+	}
+	want := hello.Conn.(*pinnedConn).host
+	got, err := match.Authority(hello.ServerName)
+	if err != nil || strings.TrimSuffix(got, ":443") != want {
+		return errServerName
+	}
+	return nil
+}
+
+var errServerName = errors.New("the server name of the handshake is not the host of the CONNECT")
+
+// explainHandshake writes one line about a failed handshake.
+func (p *Proxy) explainHandshake(err error, authority string) {
+	switch {
+	case errors.Is(err, errServerName):
+		p.o.Log.Warn("interception refused: the client's TLS server name differs from its CONNECT", "authority", authority)
+	case refusedOurCertificate(err):
+		p.o.Log.Warn("the client does not trust this proxy's CA", "authority", authority, "hint", p.o.TrustHint)
+	case isTimeout(err):
+		p.o.Log.Info("the client began no TLS handshake in time", "authority", authority)
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		p.o.Log.Info("the client left during the TLS handshake", "authority", authority,
+			"hint", "if it reports a certificate error: "+p.o.TrustHint)
+	default:
+		p.o.Log.Warn("TLS handshake with the client failed", "authority", authority, "error", err.Error())
+	}
+}
+
+// refusedOurCertificate reports whether err is one of the alerts that clients
+// send when they do not accept a certificate (RFC 8446, section 6.2).
+func refusedOurCertificate(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	if !ok || e.Op != "remote error" {
+		return false
+	}
+	// crypto/tls keeps the alert's type to itself; its text is fixed.
+	text := fmt.Sprint(e.Err)
+	for _, s := range []string{"bad certificate", "unknown certificate", "unsupported certificate", "certificate expired", "certificate revoked", "access denied"} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}
+
+type pinnedKey struct{}
+
+// withPinned remembers the CONNECT's authority for the requests of c.
+func withPinned(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, pinnedKey{}, pinned(c))
+}

@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+)
+
+// newPlain returns what forwards http:// requests: as they are, and never with
+// a token.
+func (p *Proxy) newPlain() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			unchanged(pr)
+			// The target decides, as RFC 9112, section 3.2.2 has it.
+			pr.Out.Host = pr.In.URL.Host
+		},
+		Transport:      newPlainUpstream(p.o.Dialer),
+		ModifyResponse: keepTrailers,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			answerFor(err, r.URL.Host).write(w, r)
+		},
+		ErrorLog:   p.o.ErrorLog,
+		BufferPool: &copyBuffers,
+	}
+}
+
+// plainUpstream sends http:// requests: directly, or in absolute form to the
+// upstream proxy. The two are apart because what may be dialled differs.
+type plainUpstream struct {
+	dialer          *Dialer
+	direct, proxied *http.Transport
+}
+
+func newPlainUpstream(d *Dialer) *plainUpstream {
+	u := &plainUpstream{dialer: d, direct: newTransport(d, d.o.TLS, false), proxied: newTransport(d, d.o.TLS, false)}
+	u.direct.DialContext = d.screened(d.screenUpstream)
+	u.proxied.DialContext = d.screened(d.screenProxy)
+	u.proxied.Proxy = func(r *http.Request) (*url.URL, error) { return d.o.Proxy(r.URL) }
+	return u
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (u *plainUpstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	via, err := u.dialer.o.Proxy(r.URL)
+	if err != nil {
+		return nil, misconfiguredProxy(err)
+	}
+	if via == nil {
+		return u.direct.RoundTrip(r)
+	}
+	authority := r.URL.Host
+	if r.URL.Port() == "" {
+		authority = net.JoinHostPort(r.URL.Hostname(), "80")
+	}
+	if err := u.dialer.screenLiteral(authority); err != nil {
+		return nil, err
+	}
+	return u.proxied.RoundTrip(r)
+}
+
+// screened returns a dial function that lets screen judge each address.
+func (d *Dialer) screened(screen func(netip.AddrPort) error) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		return d.direct(ctx, addr, screen)
+	}
+}

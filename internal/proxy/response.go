@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+
+	"github.com/injectproxy/injectproxy/internal/record"
+)
+
+// response is the way back to the client. It writes down what was sent, keeps
+// net/http from adding fields that the upstream did not send, and tracks
+// connections that are upgraded.
+type response struct {
+	http.ResponseWriter
+	rec     *record.Record
+	hijacks *registry
+	own     bool // the answer is the proxy's own
+}
+
+// Unwrap serves [http.ResponseController].
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *response) WriteHeader(status int) {
+	if status >= 200 {
+		w.rec.Status = status
+		if !w.own {
+			keepAbsent(w.Header(), "Content-Type", "Date")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// keepAbsent stops net/http from filling in fields that are not there.
+func keepAbsent(h http.Header, keys ...string) {
+	for _, k := range keys {
+		if _, ok := h[k]; !ok {
+			h[k] = nil
+		}
+	}
+}
+
+// Write implements [http.ResponseWriter].
+func (w *response) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.rec.Bytes += int64(n)
+	return n, err
+}
+
+// Hijack implements [http.Hijacker] for upgrades. The connection keeps the
+// bytes that the client sent right behind its request.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, err := hijack(w.ResponseWriter)
+	if err != nil {
+		return nil, nil, err
+	}
+	remove, ok := w.hijacks.add(c)
+	if !ok {
+		c.Close()
+		return nil, nil, net.ErrClosed
+	}
+	w.rec.Status = http.StatusSwitchingProtocols
+	t := &trackedConn{Conn: c, remove: remove}
+	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(t)), nil
+}
+
+// trackedConn leaves the registry when it is closed.
+type trackedConn struct {
+	net.Conn
+	remove func()
+}
+
+// Close implements net.Conn.
+func (c *trackedConn) Close() error {
+	defer c.remove()
+	return c.Conn.Close()
+}
+
+// CloseWrite closes the write side, where the connection has one.
+func (c *trackedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// answer sends an answer of the proxy's own.
+func (w *response) answer(a *Answer, r *http.Request) {
+	w.own = true
+	w.rec.Problem = a.Title
+	a.write(w, r)
+}

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Hijack implements [http.Hijacker].
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, err := hijack(h.ResponseWriter)
+	return c, nil, err
+}
+
+const established = "HTTP/1.1 200 Connection established\r\n\r\n"
+
+// tunnel copies bytes between client and the authority of a CONNECT until
+// both directions have ended. It never closes for idleness: what is inside is
+// not its business.
+func (p *Proxy) tunnel(r *http.Request, client net.Conn) {
+	defer client.Close()
+	remove, ok := p.hijacks.add(client)
+	if !ok {
+		return
+	}
+	defer remove()
+	authority := connectFrom(r.Context()).authority
+	// The request's context no longer ends with the client's connection,
+	// which was taken over: dialling has its own limit.
+	upstream, err := p.o.Dialer.Dial(context.WithoutCancel(r.Context()), authority)
+	if err != nil {
+		a := answerFor(err, authority)
+		p.o.Log.Info("tunnel refused", "authority", authority, "status", a.Status, "problem", a.Error())
+		client.Write(a.closing())
+		return
+	}
+	defer upstream.Close()
+	removeUpstream, ok := p.hijacks.add(upstream)
+	if !ok {
+		return
+	}
+	defer removeUpstream()
+	if _, err := io.WriteString(client, established); err != nil {
+		return
+	}
+	p.o.Log.Debug("tunnel", "authority", authority)
+	client, err = forwardPrefix(upstream, client)
+	if err != nil {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { copyHalf(upstream, client) })
+	copyHalf(client, upstream)
+	both.Wait()
+}
+
+// forwardPrefix sends upstream what the client sent too early and returns the
+// bare connection of the client.
+func forwardPrefix(upstream, client net.Conn) (net.Conn, error) {
+	c, ok := client.(*prefixConn)
+	if !ok {
+		return client, nil
+	}
+	_, err := upstream.Write(c.prefix)
+	return c.Conn, err
+}
+
+// copyHalf copies one direction and passes its end on. After an error nothing
+// more can arrive in that direction, and the other one is cut too: a peer
+// must not take a broken stream for a finished one.
+func copyHalf(dst, src net.Conn) {
+	if _, err := io.Copy(dst, src); err != nil {
+		dst.Close()
+		src.Close()
+		return
+	}
+	closeWrite(dst)
+}
