@@ -8,6 +8,7 @@ import "context"
 // goroutine at a time, so a Use needs no lock.
 type Use struct {
 	Token    Token  // the token attached last; zero if the client's own header was kept
+	Next     Token  // the token to attach the next time, instead of asking the cache; the injecting layer takes it
 	Attempts int    // times the request was sent upstream
 	Retry    string // how a refusal was handled, "" if there was none
 }
