@@ -2,14 +2,14 @@ package match
 
 import "strings"
 
-// A path is decoded by classes of bytes, since servers do so too: some leave
-// encoded slashes alone, some decode nothing else.
+// Classes of bytes, for [unescape]. The last three share out all bytes among
+// them.
 
 func every(byte) bool { return true }
 
-func separator(c byte) bool { return c == '/' || c == '\\' }
+func slash(c byte) bool { return c == '/' }
 
-func notSeparator(c byte) bool { return !separator(c) }
+func reserved(c byte) bool { return c != '/' && !unreserved(c) }
 
 // unreserved is the class of RFC 3986 section 2.3, which normalisers decode.
 func unreserved(c byte) bool {
@@ -71,7 +71,7 @@ func unescape(s string, class func(byte) bool) string {
 // unreserved character has no need of an escape, so that servers which route
 // on what is written do not find it under the prefix.
 func fold(path string) string {
-	return unescape(path, func(c byte) bool { return c != '/' && !unreserved(c) })
+	return unescape(path, reserved)
 }
 
 // escape encodes a decoded path for a URL.

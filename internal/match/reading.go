@@ -12,22 +12,23 @@ const (
 )
 
 // steps are the things that servers and the proxies before them do to a path,
-// in any order and any number of times. None makes a path longer, none begins
-// it with anything but a slash, and none makes an escape out of bytes that
-// were apart, which is why checking the plain chain of decodings is enough.
+// in any order and any number of times. Nothing is decoded as a whole, because
+// not all decode the same bytes: WHATWG URLs take %2e for a dot and touch
+// nothing else, Apache's NoDecode and Go's per-segment decoding take an encoded
+// slash for part of a name, Envoy can decode slashes alone. Which of them was
+// at work decides how many segments a dot segment has above it.
+//
+// No step makes a path longer or begins it with anything but a slash, and none
+// makes an escape out of bytes that were apart: what [readable] finds on the
+// way of full decoding holds for all other ways.
 var steps = [...]func(string) string{
 	removeDots,
 	backslashes,
 	dropParameters,
 	mergeSlashes,
-	func(s string) string { return unescape(s, every) },
-	// Keeping an encoded slash while dot segments go (Apache's NoDecode,
-	// Envoy, Go's per-segment decoding) takes one segment for two.
-	func(s string) string { return unescape(s, notSeparator) },
-	// WHATWG URLs take %2e for a dot without decoding anything else; RFC 3986
-	// normalisers decode what is unreserved.
 	func(s string) string { return unescape(s, unreserved) },
-	func(s string) string { return unescape(s, separator) },
+	func(s string) string { return unescape(s, slash) },
+	func(s string) string { return unescape(s, reserved) },
 	cutQuery,
 	cutHost,
 }
@@ -156,17 +157,18 @@ func backslashes(path string) string { return strings.ReplaceAll(path, `\`, "/")
 // dropParameters removes ";name=value" from each segment, as servlet
 // containers do before they look for dot segments.
 func dropParameters(path string) string {
-	for {
-		start := strings.IndexByte(path, ';')
-		if start < 0 {
-			return path
-		}
-		end := strings.IndexByte(path[start:], '/')
-		if end < 0 {
-			return path[:start]
-		}
-		path = path[:start] + path[start+end:]
+	if strings.IndexByte(path, ';') < 0 {
+		return path
 	}
+	out := make([]byte, 0, len(path))
+	dropping := false
+	for i := range len(path) {
+		dropping = path[i] == ';' || dropping && path[i] != '/'
+		if !dropping {
+			out = append(out, path[i])
+		}
+	}
+	return string(out)
 }
 
 func mergeSlashes(path string) string {

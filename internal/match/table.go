@@ -2,6 +2,8 @@ package match
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -118,17 +120,15 @@ func (n *node) descend(path string) *node {
 	return n
 }
 
-// add gives the methods to rule i, unless an earlier rule has one of them,
-// which it then returns; else -1.
-func (n *node) add(methods []string, i int) (earlier int) {
+// add gives the methods to rule i and returns -1, unless an earlier rule has
+// one of them: then it returns that one.
+func (n *node) add(methods []string, i int) int {
 	if n.all >= 0 {
 		return n.all
 	}
 	if len(methods) == 0 {
-		for _, rule := range n.byMethod {
-			if earlier = rule; earlier < i {
-				return earlier
-			}
+		if len(n.byMethod) > 0 {
+			return slices.Min(slices.Collect(maps.Values(n.byMethod)))
 		}
 		n.all = i
 		return -1
