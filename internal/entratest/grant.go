@@ -1,0 +1,118 @@
+package entratest
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// token answers the token endpoint.
+func (a *Authority) token(r *http.Request, seen Request) (any, *Failure) {
+	client := a.findClient(seen.Client)
+	switch {
+	case seen.Grant == "":
+		return nil, failWith(900144)
+	case client == nil:
+		return nil, failWith(700016)
+	}
+	switch seen.Grant {
+	case "client_credentials":
+		return a.clientCredentials(r, seen, client)
+	default:
+		return nil, failWith(70003)
+	}
+}
+
+// clientCredentials is RFC 6749 section 4.4: the application for itself.
+func (a *Authority) clientCredentials(r *http.Request, seen Request, client *Client) (any, *Failure) {
+	acr, failure := a.authenticate(r, seen, client)
+	if failure != nil {
+		return nil, failure
+	}
+	audience, resource, failure := a.defaultScope(seen.Scope)
+	if failure != nil {
+		return nil, failure
+	}
+	return a.respond(Grant{Tenant: strings.ToLower(seen.Tenant), Client: client.ID, Audience: audience}, resource, acr)
+}
+
+// respond issues a token and wraps it as the token endpoint does.
+func (a *Authority) respond(g Grant, resource *Resource, acr string) (map[string]any, *Failure) {
+	g.Claims = map[string]any{acrClaim(resource): acr}
+	t, err := a.issue(g, resource)
+	if err != nil {
+		return nil, &Failure{Description: err.Error()}
+	}
+	left := seconds(t.expiry.Sub(a.now()))
+	body := map[string]any{"token_type": "Bearer", "access_token": t.value, "expires_in": left, "ext_expires_in": left}
+	if a.lifetime > 2*time.Hour {
+		body["refresh_in"] = left / 2
+	}
+	return body, nil
+}
+
+// acrClaim names the claim that says how the client authenticated.
+func acrClaim(r *Resource) string {
+	if r.Version == 2 {
+		return "azpacr"
+	}
+	return "appidacr"
+}
+
+// seconds rounds up, so that a fresh token's expires_in is its lifetime.
+func seconds(d time.Duration) int64 {
+	return max(0, int64((d+time.Second-1)/time.Second))
+}
+
+// defaultScope returns the audience and resource of the one scope a client
+// may ask for itself, "<audience>/.default".
+func (a *Authority) defaultScope(scope string) (audience string, resource *Resource, failure *Failure) {
+	switch scopes := strings.Fields(scope); {
+	case len(scopes) == 0:
+		failure = failWith(900144)
+		failure.Description = strings.Replace(failure.Description, "grant_type", "scope", 1)
+		return "", nil, failure
+	case len(scopes) > 1:
+		return "", nil, failWith(70011)
+	}
+	audience, ok := strings.CutSuffix(scope, "/.default")
+	switch resource = a.findResource(audience); {
+	case !ok:
+		return "", nil, failWith(1002012)
+	case audience == "" || strings.HasSuffix(audience, ":/"):
+		return "", nil, failWith(70011)
+	case resource == nil:
+		return "", nil, failWith(500011)
+	}
+	return audience, resource, nil
+}
+
+// apiScopes returns the scopes that are not OpenID Connect's own, which
+// clients add to every request.
+func apiScopes(scope string) []string {
+	return slices.DeleteFunc(strings.Fields(scope), func(s string) bool {
+		return s == "openid" || s == "profile" || s == "email" || s == "offline_access"
+	})
+}
+
+// authenticate checks the client's credential and returns its class: "1" for
+// a secret, "2" for an assertion.
+func (a *Authority) authenticate(r *http.Request, seen Request, client *Client) (acr string, failure *Failure) {
+	if secret := r.PostForm.Get("client_secret"); secret != "" {
+		if !slices.ContainsFunc(client.Secrets, func(s string) bool {
+			return subtle.ConstantTimeCompare([]byte(s), []byte(secret)) == 1
+		}) {
+			return "", failWith(7000215)
+		}
+		return "1", nil
+	}
+	assertion := r.PostForm.Get("client_assertion")
+	if assertion == "" || r.PostForm.Get("client_assertion_type") != assertionType {
+		return "", failWith(7000218)
+	}
+	return "2", a.checkAssertion(assertion, strings.ToLower(seen.Tenant), client)
+}
