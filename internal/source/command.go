@@ -1,0 +1,162 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+// linger is how long a command that has ended may leave its output open, in
+// the hands of a process of its own.
+const linger = time.Second
+
+type command struct {
+	argv []string
+	env  []string
+}
+
+// NewCommand returns a source that runs argv at each call and yields what it
+// prints: the bare token, or a JSON object with token, accessToken or
+// access_token and optionally expires_on, expiresOn or expires_in. A bare
+// token that is a JWT has its exp as expiry.
+//
+// There is no shell: argv[0] is looked up in PATH, standard input is empty,
+// and env is the environment, nil for the process's own. The command runs in a
+// process group of its own, which is killed whole when the context ends or
+// when it prints more than 64 KiB.
+//
+// Nothing that a command prints reaches an error, as nobody can tell where in
+// it a secret stands; its standard error is only searched for an AADSTS code.
+func NewCommand(argv, env []string) token.Source { return &command{argv, env} }
+
+func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
+	if len(c.argv) == 0 || c.argv[0] == "" {
+		return token.Token{}, &token.Error{Class: token.Misconfigured, Source: "token_command",
+			Message: "no command is given", Hint: "token_command is a list: the program, then its arguments"}
+	}
+	started := time.Now()
+	stdout, stderr, err := c.run(ctx)
+	if err != nil {
+		return token.Token{}, c.failure(ctx, err, stderr)
+	}
+	value, expiry, err := parseOutput(stdout, started)
+	if err != nil {
+		return token.Token{}, c.fail(token.Misconfigured, err.Error())
+	}
+	t, err := static("token_command", value, expiry, c.hint())
+	if te, ok := errors.AsType[*token.Error](err); ok {
+		te.Message = c.argv[0] + ": " + te.Message
+	}
+	return t, err
+}
+
+var errTooLong = fmt.Errorf("printed more than %d bytes", maxToken)
+
+// run returns what the command printed.
+func (c *command) run(ctx context.Context) (stdout, stderr []byte, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := &capped{full: func() { cancel(errTooLong) }}
+	diag := &capped{full: func() {}} // a chatty command is no failure
+
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+	cmd.Env = c.env
+	if cmd.Env == nil {
+		cmd.Env = environ()
+	}
+	cmd.Stdout, cmd.Stderr = out, diag
+	cmd.WaitDelay = linger
+	group, err := newGroup(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer group.close()
+	cmd.Cancel = group.kill
+
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	group.started()
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		// Once more: the command may have ended just before its context, and
+		// Cancel is for a command that runs.
+		_ = group.kill()
+		return nil, nil, context.Cause(ctx)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it succeeded, and something it started lives on
+	}
+	return out.b.Bytes(), diag.b.Bytes(), err
+}
+
+// failure says why the command yielded nothing.
+func (c *command) failure(ctx context.Context, err error, stderr []byte) error {
+	exit, exited := errors.AsType[*exec.ExitError](err)
+	switch {
+	case errors.Is(err, errTooLong):
+		return c.fail(token.Misconfigured, errTooLong.Error())
+	case ctx.Err() != nil:
+		e := c.fail(token.Transient, "did not finish in time")
+		e.Err = ctx.Err()
+		return e
+	case exited && exit.ExitCode() == 127:
+		return c.fail(token.NotInstalled, "could not find a program it runs (exit status 127)")
+	case exited:
+		e := c.fail(token.Unknown, "failed: "+exit.ProcessState.String())
+		if code := firstCode(string(stderr)); code != 0 {
+			r := explain(code)
+			e.Class, e.Code = r.class, aadsts(code)
+			e.Message += ": " + r.message
+		}
+		return e
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return c.fail(token.NotInstalled, "is not installed, or not in PATH")
+	case errors.Is(err, exec.ErrDot):
+		return c.fail(token.Misconfigured, "is in the current directory, which is not searched: write its full path")
+	case errors.Is(err, fs.ErrPermission):
+		return c.fail(token.Misconfigured, "may not be executed")
+	}
+	return c.fail(token.Unknown, "could not be run")
+}
+
+// fail names the program alone: an argument may be a secret.
+func (c *command) fail(class token.Class, what string) *token.Error {
+	return &token.Error{Class: class, Source: "token_command", Message: c.argv[0] + " " + what, Hint: c.hint()}
+}
+
+func (c *command) hint() string {
+	return "run the token_command that starts with " + c.argv[0] + " in a terminal: it has to print a token"
+}
+
+// capped keeps the first maxToken bytes and calls full once there are more.
+// It takes all the rest too: to a command that prints on, a closed pipe would
+// be another failure than the one to report.
+type capped struct {
+	b    bytes.Buffer
+	full func()
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if room := maxToken - c.b.Len(); room < len(p) {
+		c.b.Write(p[:room])
+		c.full()
+		return len(p), nil
+	}
+	return c.b.Write(p)
+}
+
+// environ is os.Environ, except while azidentity reads a variable that is not
+// the user's.
+func environ() []string {
+	environment.Lock()
+	defer environment.Unlock()
+	return os.Environ()
+}

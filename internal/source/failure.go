@@ -1,0 +1,199 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+const (
+	defaultName = "default"
+
+	// metadataHost is where a virtual machine finds its managed identity, and
+	// where other clouds have their own metadata service.
+	metadataHost = "169.254.169.254"
+
+	// maxRetryAfter bounds what an identity service may ask for.
+	maxRetryAfter = time.Hour
+)
+
+// ErrNoCredential is wrapped by the error of a [Default] that found nothing to
+// authenticate with: another source may try.
+var ErrNoCredential = errors.New("no credential is configured")
+
+var (
+	errPanic = errors.New("azidentity panicked")
+	errChain = errors.New("invalid " + chainVariable)
+)
+
+var untrusted = reason{token.Misconfigured, "its certificate is not trusted",
+	"add the certificate authority of the proxy or firewall in between to upstream_ca"}
+
+// failure says why no token came. err is only searched: its text quotes
+// responses.
+func (d *Default) failure(ctx context.Context, err error, trip *trip) error {
+	if ctx.Err() != nil {
+		return d.ended(ctx, trip)
+	}
+	host, netErr := trip.last()
+	failed, answered := errors.AsType[*azidentity.AuthenticationFailedError](err)
+	switch {
+	case errors.Is(err, errPanic):
+		return d.fail(reason{token.Unknown, errPanic.Error(), "injectproxy doctor"})
+	case errors.Is(err, errChain):
+		return d.fail(reason{token.Misconfigured, chainVariable + " has a value that is not known", "unset " + chainVariable})
+	case answered && failed.RawResponse != nil:
+		return d.refused(failed.RawResponse)
+	}
+	if code := firstCode(err.Error()); code != 0 {
+		return d.coded(code)
+	}
+	if r, ok := sign(err.Error()); ok {
+		return d.fail(r)
+	}
+	switch {
+	case !answered:
+		return d.none(unconfigured())
+	case netErr != nil:
+		return d.unreachable(host, netErr)
+	case unreadable(os.Getenv("AZURE_FEDERATED_TOKEN_FILE")):
+		return d.fail(reason{token.Misconfigured, "the file in AZURE_FEDERATED_TOKEN_FILE cannot be read", "check AZURE_FEDERATED_TOKEN_FILE"})
+	}
+	return d.fail(reason{token.Unknown, "the answer of " + host + " was not understood", "injectproxy doctor"})
+}
+
+// ended is the failure of a call whose context is over.
+func (d *Default) ended(ctx context.Context, trip *trip) error {
+	host, _ := trip.last()
+	if host == "" {
+		host = "the identity service"
+	}
+	e := d.fail(reason{token.Transient, host + " did not answer in time", "injectproxy doctor"})
+	e.Err = ctx.Err()
+	return e
+}
+
+// refused is the failure that an authority or a managed identity's endpoint
+// answered with.
+func (d *Default) refused(resp *http.Response) error {
+	body, _ := runtime.Payload(resp) // cached by azidentity; no body, no code
+	status := "HTTP " + strconv.Itoa(resp.StatusCode)
+	host, managed := "the identity service", false
+	if resp.Request != nil {
+		host, managed = resp.Request.URL.Host, resp.Request.URL.Scheme == "http"
+	}
+	code := codeOf(body)
+	known := explain(code).class != token.Unknown
+	busy := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500
+	switch {
+	case known || code != 0 && !busy:
+		e := d.coded(code)
+		e.RetryAfter = retryAfter(resp.Header, time.Now())
+		return e
+	case busy:
+		e := d.fail(reason{token.Transient, host + " is busy or down (" + status + ")", "injectproxy doctor"})
+		e.RetryAfter = retryAfter(resp.Header, time.Now())
+		return e
+	case host == metadataHost:
+		return d.none(reason{token.Misconfigured, "the metadata service of this machine gave no token (" + status + ")",
+			"assign a managed identity to this machine, with AZURE_CLIENT_ID if there are several; or " + setVariables})
+	case managed:
+		return d.fail(reason{token.Misconfigured, "the managed identity's endpoint gave no token (" + status + ")",
+			"check that an identity is assigned, that AZURE_CLIENT_ID names it, and the audience"})
+	}
+	return d.fail(reason{token.Unknown, host + " refused (" + status + ")", "check entra.authority_host; injectproxy doctor"})
+}
+
+// unreachable is the failure to get any answer from host.
+func (d *Default) unreachable(host string, err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return d.fail(reason{untrusted.class, host + ": " + untrusted.message, untrusted.hint})
+	}
+	r := reason{token.Transient, host + " cannot be reached", "check the network and upstream_proxy; injectproxy doctor"}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		r.message = host + " cannot be resolved"
+	} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		r.message = host + " did not answer in time"
+	}
+	return d.fail(r)
+}
+
+func (d *Default) none(r reason) error {
+	e := d.fail(r)
+	e.Err = ErrNoCredential
+	return e
+}
+
+func (d *Default) coded(code int) *token.Error {
+	e := d.fail(explain(code))
+	e.Code = aadsts(code)
+	return e
+}
+
+func (d *Default) fail(r reason) *token.Error {
+	login := "az login"
+	if d.entra.Tenant != "" {
+		login += " --tenant " + d.entra.Tenant
+	}
+	login += " --scope " + d.scope
+	return &token.Error{Class: r.class, Source: defaultName, Message: r.message, Hint: strings.ReplaceAll(r.hint, "{login}", login)}
+}
+
+const setVariables = "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
+
+// unconfigured says what the environment lacks.
+func unconfigured() reason {
+	if chosen := os.Getenv(chainVariable); chosen != "" && chosen != "prod" {
+		return reason{token.Misconfigured, chainVariable + "=" + chosen + " gave no token",
+			"{login}, or unset " + chainVariable}
+	}
+	for _, secret := range []string{"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE"} {
+		if os.Getenv(secret) == "" {
+			continue
+		}
+		for _, name := range []string{"AZURE_TENANT_ID", "AZURE_CLIENT_ID"} {
+			if os.Getenv(name) == "" {
+				return reason{token.Misconfigured, secret + " is set, but " + name + " is not", "set " + name}
+			}
+		}
+		return reason{token.Misconfigured, secret + " is set, but cannot be used",
+			"check " + secret + " (a certificate is PEM or PKCS#12, its password in AZURE_CLIENT_CERTIFICATE_PASSWORD), AZURE_TENANT_ID and AZURE_CLIENT_ID"}
+	}
+	return reason{token.Misconfigured, "neither a client, nor a workload identity, nor a managed identity is configured",
+		setVariables + ", or run where an identity is assigned"}
+}
+
+// retryAfter reads the header of that name (RFC 9110, section 10.2.3).
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	d := time.Duration(0)
+	if n, err := strconv.Atoi(v); err == nil {
+		d = time.Duration(min(n, int(maxRetryAfter/time.Second))) * time.Second
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+func unreadable(path string) bool {
+	if path == "" {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	f.Close()
+	return false
+}

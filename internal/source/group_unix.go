@@ -1,0 +1,32 @@
+//go:build unix
+
+package source
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// group is the process group of a command. Killing the command alone would
+// leave running what a wrapper script started.
+type group struct{ cmd *exec.Cmd }
+
+func newGroup(cmd *exec.Cmd) (*group, error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return &group{cmd}, nil
+}
+
+// started does nothing: the kernel made the group together with the process.
+func (g *group) started() {}
+
+func (g *group) kill() error {
+	err := syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL)
+	if errors.Is(err, syscall.ESRCH) {
+		return os.ErrProcessDone
+	}
+	return err
+}
+
+func (g *group) close() {}
