@@ -2,24 +2,23 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
-	"sync"
 
 	"github.com/injectproxy/injectproxy/internal/match"
 )
 
-// peer is the client's connection to the door.
-type peer struct {
-	conn     net.Conn
-	once     sync.Once
-	sameUser bool
+type admitKey struct{}
+
+// withPeer remembers how the requests of c are judged.
+func (p *Proxy) withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, admitKey{}, p.o.Admit(c))
 }
 
-type peerKey struct{}
-
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, &peer{conn: c})
+// nobody admits no request.
+func nobody(net.Conn) func([]string) error {
+	return func([]string) error { return errors.New("this proxy admits nobody") }
 }
 
 // connect is what a CONNECT asks for.
@@ -36,10 +35,10 @@ func connectFrom(ctx context.Context) connect {
 
 // serveDoor handles what clients send to the proxy port itself.
 func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
-	if !p.admit(r) {
+	if err := p.admit(r); err != nil {
 		(&Answer{
 			Status: http.StatusProxyAuthRequired, Type: "credential-needed", Title: "This proxy needs a credential", Reason: "http_request_denied",
-			Detail: "The client could not be recognised as this proxy's own user, and sent no credential or a wrong one.",
+			Detail: "Not admitted: " + err.Error() + ".",
 			Hint:   "Put the credential into the proxy's URL: http://injectproxy:CREDENTIAL@HOST:PORT. It is in the file credential of injectproxy's home.",
 		}).write(w, r)
 		return
@@ -63,17 +62,10 @@ func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit reports whether the client may use the port.
-func (p *Proxy) admit(r *http.Request) bool {
-	if p.o.Credential != nil && p.o.Credential(r.Header.Get("Proxy-Authorization")) {
-		return true
-	}
-	if p.o.SameUser == nil {
-		return false
-	}
-	c := r.Context().Value(peerKey{}).(*peer)
-	c.once.Do(func() { c.sameUser = p.o.SameUser(c.conn.RemoteAddr(), c.conn.LocalAddr()) })
-	return c.sameUser
+// admit returns nil if the client may use the port.
+func (p *Proxy) admit(r *http.Request) error {
+	judge := r.Context().Value(admitKey{}).(func([]string) error)
+	return judge(r.Header["Proxy-Authorization"])
 }
 
 // serveConnect decides on a CONNECT and gives it to goproxy.

@@ -60,12 +60,11 @@ type Options struct {
 	// brackets) that a rule names.
 	Leaf func(host string) (*tls.Certificate, error)
 
-	// SameUser reports whether the peer belongs to the user of this process;
-	// it is asked at most once per connection. Credential judges the value
-	// of a Proxy-Authorization field, "" if there is none. A client may use
-	// the port if one of them says yes. A nil function always says no.
-	SameUser   func(peer, local net.Addr) bool
-	Credential func(proxyAuthorization string) bool
+	// Admit is called for each connection that the door accepts. What it
+	// returns judges each request of that connection by the values of its
+	// Proxy-Authorization fields: nil admits it, an error says why not, in
+	// words that may be shown to the client. A nil Admit admits nobody.
+	Admit func(net.Conn) func(proxyAuthorization []string) error
 
 	RulesOnly bool   // tunnel to no authority that no rule names
 	TrustHint string // what to tell a client's user who does not trust the CA
@@ -97,6 +96,9 @@ func New(o Options) (*Proxy, error) {
 	if o.ErrorLog == nil {
 		o.ErrorLog = slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)
 	}
+	if o.Admit == nil {
+		o.Admit = nobody
+	}
 	table, err := match.NewTable(nil)
 	if err != nil {
 		return nil, err
@@ -107,7 +109,7 @@ func New(o Options) (*Proxy, error) {
 	p.tls = p.newTLSConfig()
 	p.reverse, p.plain = p.newReverse(), p.newPlain()
 	p.door = p.newServer(http.HandlerFunc(p.serveDoor))
-	p.door.ConnContext = withPeer
+	p.door.ConnContext = p.withPeer
 	p.inner = p.newServer(http.HandlerFunc(p.serveIntercepted))
 	p.inner.TLSConfig = p.tls // tells net/http to speak HTTP/2; the handshake is ours
 	p.inner.ConnContext = withPinned
