@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -85,10 +86,12 @@ func canonicalName(host string) (canonical, problem string) {
 		return "", "has a percent sign in its host"
 	}
 	if !ascii(host) {
-		var err error
-		if host, err = idna.Lookup.ToASCII(host); err != nil {
+		// idna reads invalid UTF-8 as U+FFFD and goes on.
+		name, err := idna.Lookup.ToASCII(host)
+		if err != nil || !utf8.ValidString(host) {
 			return "", "has a host that is not a valid internationalised name"
 		}
+		host = name
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if problem := notName(host); problem != "" {
