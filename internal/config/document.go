@@ -1,0 +1,103 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFile is the longest file that is read. Configurations are a few KiB;
+// team files are not trusted to be.
+const maxFile = 1 << 20
+
+// document is one decoded file.
+type document struct {
+	*report
+	source string // the file, absolute
+	root   map[string]any
+	pos    positions
+}
+
+// read returns the contents of file, which must be a regular file of at most
+// maxFile bytes, and the reason why others could change it ("" if they cannot).
+func read(file string) (data []byte, exposed string, err error) {
+	f, err := open(file)
+	if err != nil {
+		return nil, "", errors.New("cannot be read: " + cause(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, "", errors.New("cannot be read: " + cause(err))
+	case !info.Mode().IsRegular():
+		return nil, "", errors.New("is not a regular file")
+	}
+	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, "", errors.New("cannot be read: " + cause(err))
+	case len(data) > maxFile:
+		return nil, "", fmt.Errorf("is larger than %d KiB", maxFile>>10)
+	}
+	return data, writableByOthers(file, info), nil
+}
+
+// cause is the text of err without the path, which the problem has already.
+func cause(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err.Error()
+}
+
+// decode parses data. It reports what is not TOML and then returns nil.
+func decode(r *report, file string, data []byte) *document {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	d := &document{report: r, source: file, root: map[string]any{}}
+	// The order matters: locate bounds how deep values nest, and the decoder,
+	// whose memory explodes on depth, only sees what locate has accepted.
+	var problem *Problem
+	if d.pos, problem = locate(file, data); problem != nil {
+		r.add(*problem)
+		return nil
+	}
+	if _, err := toml.Decode(string(data), &d.root); err != nil {
+		at := Position{File: file, Line: 1, Column: 1}
+		message := "is not TOML"
+		var syntax toml.ParseError
+		if errors.As(err, &syntax) {
+			at.Line = max(1, syntax.Position.Line)
+			at.Column = max(1, syntax.Position.Col)
+			message = syntaxMessage(syntax.Message)
+		}
+		r.errorf(at, "%s", message)
+		return nil
+	}
+	return d
+}
+
+// syntaxMessage is the decoder's message up to where it would quote the text
+// that it found, for that may be a secret whose quotes were forgotten.
+func syntaxMessage(message string) string {
+	if strings.HasPrefix(message, "Key '") {
+		return "key" + strings.TrimSuffix(message[len("Key"):], ".")
+	}
+	for _, quote := range []string{", but got ", " but found ", " but got ", `: "`, ": '"} {
+		message, _, _ = strings.Cut(message, quote)
+	}
+	return message
+}
+
+// abs makes path absolute: a relative path is relative to the file it stands in.
+func (d *document) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(filepath.Dir(d.source), path)
+}

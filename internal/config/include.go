@@ -1,0 +1,59 @@
+package config
+
+import (
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// include returns the files that the patterns of include name, sorted. Like a
+// shell it leaves out hidden files unless the pattern asks for them: editors
+// keep their locks and copies there.
+func (t *table) include() []string {
+	patterns := []string{"rules.d/*.toml"}
+	if t.has("include") {
+		patterns = t.list("include")
+	}
+	t.known = append(t.known, "include")
+	var files []string
+	for i, pattern := range patterns {
+		at := t.elementAt("include", i)
+		found, err := filepath.Glob(t.absPattern(pattern))
+		switch {
+		case err != nil || pattern == "":
+			t.errorf(at, "include: %s is not a pattern of file names", show(pattern))
+		case len(found) == 0 && !strings.ContainsAny(pattern, "*?["):
+			t.warnf(at, "include: %s does not exist", show(pattern))
+		}
+		hidden := strings.HasPrefix(filepath.Base(pattern), ".")
+		for _, file := range found {
+			if hidden || !strings.HasPrefix(filepath.Base(file), ".") {
+				files = append(files, file)
+			}
+		}
+	}
+	slices.Sort(files)
+	files = slices.Compact(files)
+	if i := slices.Index(files, t.source); i >= 0 {
+		t.errorf(t.at("include"), "include names config.toml itself")
+		files = slices.Delete(files, i, i+1)
+	}
+	return files
+}
+
+// absPattern is pattern relative to the file, whose own path is no pattern.
+func (t *table) absPattern(pattern string) string {
+	if filepath.IsAbs(pattern) {
+		return pattern
+	}
+	dir := filepath.Dir(t.source)
+	if runtime.GOOS != "windows" { // there Glob knows no escape, and file names no '*' or '?'
+		dir = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
+	}
+	return filepath.Join(dir, pattern)
+}
+
+// elementAt returns where an element of an array stands.
+func (t *table) elementAt(key string, i int) Position { return t.at(key, strconv.Itoa(i)) }

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"path/filepath"
+	"slices"
+
+	"github.com/injectproxy/injectproxy/internal/match"
+)
+
+// topLevel are the keys of config.toml.
+var topLevel = [...]string{
+	"listen", "include", "upstream_proxy", "no_proxy", "upstream_ca", "drain", "access", "tunnel", "admin", "ca",
+	"token", "entra", "retry", "session", "log", "audience", "rule", "team",
+}
+
+// Load reads file, which is a config.toml, and the team files it includes. It
+// returns every problem of every file, sorted by file and line.
+//
+// The Config is nil if file itself has an error. An error of a team file, or a
+// rule outside ca.permit, leaves a Config in which the affected rules are off:
+// see [Rule.Off].
+func Load(file string) (*Config, []Problem) {
+	if abs, err := filepath.Abs(file); err == nil {
+		file = abs
+	}
+	r := &report{}
+	data, exposed, err := read(file)
+	if err != nil {
+		r.errorf(Position{File: file}, "%v", err)
+		return nil, r.problems
+	}
+	if exposed != "" {
+		r.warnf(Position{File: file, Line: 1, Column: 1}, "config.toml %s", exposed).hint("%s", exposedHint(file))
+	}
+	d := decode(r, file, data)
+	if d == nil {
+		return nil, r.problems
+	}
+	return d.config()
+}
+
+func (d *document) config() (*Config, []Problem) {
+	c, top, taken := &Config{}, d.top(), newClaims()
+	c.settings(top)
+	c.Audiences = d.audiences(top, "")
+	c.Rules = d.rules(top, ruleScope{trusted: true, audiences: c.Audiences, absent: "is not defined"})
+	taken.rules(d.report, c.Rules)
+	c.teams(top)
+	files := top.include()
+	top.done()
+	d.notYet()
+	usable := d.firstError(0) == nil
+
+	c.teamFiles(d.report, files, taken)
+	c.confine(d.report)
+	mixUps(d.report, c.Audiences)
+	if !usable {
+		return nil, d.sorted()
+	}
+	return c, d.sorted()
+}
+
+// Table returns the table of all rules, those that are off included, and for
+// each of its rules the index in c.Rules.
+func (c *Config) Table() (*match.Table, []int, error) {
+	var rules []match.Rule
+	var index []int
+	for i, rule := range c.Rules {
+		for _, prefix := range rule.Prefixes {
+			rules = append(rules, match.Rule{Prefix: prefix, Methods: rule.Methods})
+			index = append(index, i)
+		}
+	}
+	table, err := match.NewTable(rules)
+	return table, index, err
+}
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }

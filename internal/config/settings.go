@@ -1,0 +1,100 @@
+package config
+
+import "time"
+
+// settings reads the sections of config.toml that stand for themselves.
+func (c *Config) settings(top *table) {
+	c.File = top.source
+	c.Listen = top.address("listen", "127.0.0.1:8877")
+	c.Drain = top.duration("drain", 10*time.Second)
+	c.upstream(top)
+
+	c.Access.Mode = readAccess(top.section("access"))
+
+	tunnel := top.section("tunnel")
+	c.Tunnel.Allow = tunnel.enum("allow", "all", "rules")
+	c.tunnelSet = tunnel.has("allow")
+	c.tunnelDefault()
+	tunnel.done()
+
+	admin := top.section("admin")
+	if c.Admin.Listen = "127.0.0.1:8878"; admin.keys["listen"] != "" {
+		c.Admin.Listen = admin.address("listen", c.Admin.Listen)
+	} else {
+		c.Admin.Listen = admin.str("listen", "")
+	}
+	c.Admin.TokenFile = admin.file("token_file")
+	admin.done()
+
+	ca := top.section("ca")
+	c.CA.Permit = ca.permit("permit")
+	ca.done()
+
+	c.token(top.section("token"))
+	c.entra(top.section("entra"))
+	c.retry(top.section("retry"))
+	c.session(top.section("session"))
+	c.log(top.section("log"))
+	if c.Access.Mode == "open" && c.Shared() {
+		top.warnf(top.at("access", "mode"), "access.mode is \"open\": whoever reaches %s can use every rule", c.Listen)
+	}
+}
+
+func (c *Config) token(t *table) {
+	c.Token.RefreshMargin = t.duration("refresh_margin", 5*time.Minute)
+	c.Token.Timeout = t.positive("timeout", 45*time.Second)
+	c.Token.Login = t.enum("login", "notify", "off", "auto")
+	t.done()
+}
+
+func (c *Config) entra(t *table) {
+	c.Entra.AzPath = t.file("az_path")
+	c.Entra.AuthorityHost = t.origin("authority_host")
+	c.Entra.DisableInstanceDiscovery = t.boolean("disable_instance_discovery")
+	t.done()
+}
+
+func (c *Config) retry(t *table) {
+	c.Retry.BodyLimit = t.size("body_limit", 8<<20)
+	c.Retry.Memory = t.size("memory", 256<<20)
+	if c.Retry.BodyLimit > c.Retry.Memory {
+		t.warnf(t.at("body_limit"), "retry.body_limit is larger than retry.memory: no body over %d bytes is ever retried", c.Retry.Memory)
+	}
+	t.done()
+}
+
+func (c *Config) session(t *table) {
+	c.Session.Light = t.positive("light", time.Minute)
+	c.Session.Hard = t.duration("hard", 0)
+	c.Session.Cooldown = t.duration("cooldown", 5*time.Second)
+	t.done()
+}
+
+func (c *Config) log(t *table) {
+	c.Log.Level = t.enum("level", "info", "debug", "warn", "error")
+	c.Log.Format = t.enum("format", "text", "json")
+	if t.keys["audit"] == "" {
+		t.str("audit", "")
+	} else {
+		c.Log.Audit = t.file("audit")
+	}
+	t.done()
+}
+
+// readAccess returns the mode. The named clients are checked, and kept once
+// something uses them.
+func readAccess(t *table) (mode string) {
+	mode = t.enum("mode", "auto", "credential", "open")
+	for _, client := range t.named("client") {
+		client.file("token_file")
+		client.filled("rules")
+		for _, key := range []string{"token_file", "rules"} {
+			if !client.has(key) {
+				client.errorf(client.at(), "%s has no %s", client.title, key)
+			}
+		}
+		client.done()
+	}
+	t.done()
+	return mode
+}

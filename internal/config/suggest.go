@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// didYouMean returns `: did you mean "token"?` if a candidate is near word,
+// else "".
+func didYouMean(word string, candidates []string) string {
+	if near := nearest(word, candidates); near != "" {
+		return fmt.Sprintf(": did you mean %q?", near)
+	}
+	return ""
+}
+
+// nearest returns the candidate that word was probably meant to be, or "".
+// A third of the letters may be wrong; letter case counts for nothing.
+func nearest(word string, candidates []string) string {
+	if word == "" || len(word) > 100 {
+		return ""
+	}
+	best, found := 1+(len(word)+1)/3, ""
+	for _, c := range candidates {
+		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d < best {
+			best, found = d, c
+		}
+	}
+	return found
+}
+
+// oneOf lists words as a sentence does: "a", "b" or "c".
+func oneOf(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	last := len(quoted) - 1
+	if last == 0 {
+		return quoted[0]
+	}
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}
+
+// show quotes text from a file for a message: on one line, and not all of it
+// if it is long.
+func show(s string) string {
+	const most = 60
+	if len(s) > most {
+		return strconv.Quote(strings.ToValidUTF8(s[:most], "")) + "…"
+	}
+	return strconv.Quote(s)
+}

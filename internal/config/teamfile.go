@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// teamFile is what one included file adds.
+type teamFile struct {
+	team      string // whose it is or seems to be, "" if that cannot be told
+	rules     []Rule
+	audiences []*Audience
+}
+
+// teamFiles reads the included files. A team may have several: each adds its
+// rules, and one that is broken turns off all of the team's.
+func (c *Config) teamFiles(r *report, files []string, taken *claims) {
+	why := map[string]string{}
+	for _, file := range files {
+		from := len(r.problems)
+		f := c.teamFile(r, file)
+		taken.rules(r, f.rules)
+		if team := c.team(f.team); team != nil {
+			team.Files = append(team.Files, file)
+		}
+		if problem := r.firstError(from); problem != nil {
+			c.blame(why, f.team, problem)
+			continue
+		}
+		c.Rules = append(c.Rules, f.rules...)
+		c.Audiences = append(c.Audiences, f.audiences...)
+	}
+	c.suspend(why)
+}
+
+// blame notes which teams cannot be served because of a broken file: the one
+// it names, or the one whose name it misspells, or, if it names none, any.
+func (c *Config) blame(why map[string]string, name string, problem *Problem) {
+	reason := fmt.Sprintf("a team file is broken: %s", problem)
+	if team := c.team(name); team != nil {
+		team.Broken = true
+		why[name] = reason
+		return
+	}
+	for _, team := range c.Teams {
+		if why[team.Name] == "" && (name == "" || nearest(name, c.teamNames()) == team.Name) {
+			why[team.Name] = reason
+		}
+	}
+}
+
+// teamLine finds the team of a file that is not TOML.
+var teamLine = regexp.MustCompile(`(?m)^[ \t]*team[ \t]*=[ \t]*["']([^"'\r\n]*)["']`)
+
+// teamFile reads one file and reports whatever in it goes beyond the grant.
+func (c *Config) teamFile(r *report, file string) (f teamFile) {
+	data, exposed, err := read(file)
+	if err != nil {
+		r.errorf(Position{File: file, Line: 1, Column: 1}, "team file %v", err)
+		return f
+	}
+	if m := teamLine.FindSubmatch(data); m != nil {
+		f.team = string(m[1])
+	}
+	if exposed != "" {
+		r.errorf(Position{File: file, Line: 1, Column: 1}, "team file %s", exposed).hint("%s", exposedHint(file))
+	}
+	d := decode(r, file, data)
+	if d == nil {
+		return f
+	}
+	top := d.top()
+	f.team = top.str("team", "")
+	switch team := c.team(f.team); {
+	case !top.has("team"):
+		r.errorf(Position{File: file, Line: 1, Column: 1}, "a team file says whose it is: team = \"…\" is missing")
+	case !top.isString("team"):
+	case team == nil:
+		r.errorf(top.at("team"), "team %s has no grant, [team.NAME], in %s%s", show(f.team), c.File, didYouMean(f.team, c.teamNames()))
+	case !team.faulty:
+		c.confined(d, top, team, &f)
+		return f
+	}
+	top.onlyRules(false)
+	return f
+}
+
+// confined reads what stands in a file under the grant of its team.
+func (c *Config) confined(d *document, top *table, team *Team, f *teamFile) {
+	s := ruleScope{team: team.Name, trusted: team.Trusted, confine: team.granted}
+	s.absent = "is not granted to team " + team.Name
+	if team.Trusted {
+		s.absent = "is neither defined here nor granted to team " + team.Name
+		f.audiences = d.audiences(top, team.Name)
+		s.audiences = f.audiences
+	}
+	for _, a := range c.Audiences {
+		if a.Team != "" || !contains(team.Audiences, a.Name) {
+			continue
+		}
+		for _, own := range f.audiences {
+			if own.Name == a.Name {
+				d.errorf(own.Pos, "audience %s is granted to team %s already, from %s", a.Name, team.Name, a.Pos)
+			}
+		}
+		s.audiences = append(s.audiences, a)
+	}
+	f.rules = d.rules(top, s)
+	top.onlyRules(team.Trusted)
+	d.notYet()
+}
+
+// onlyRules reports what else than rules stands in a team file.
+func (t *table) onlyRules(trusted bool) {
+	for key := range t.keys {
+		switch {
+		case key == "team" || key == "rule" || trusted && key == "audience":
+		case key == "audience" || strings.HasPrefix(key, "token_"):
+			t.errorf(t.at(key), "%s: only the file of a trusted team may say where tokens come from", key)
+		case contains(topLevel[:], key):
+			t.errorf(t.at(key), "%s belongs in config.toml: a team file has team and [[rule]]", key)
+		default:
+			t.errorf(t.at(key), "unknown key %s%s", show(key), didYouMean(key, []string{"team", "rule"}))
+		}
+	}
+}
