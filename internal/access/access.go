@@ -124,5 +124,5 @@ func addrPort(a net.Addr) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	ap := t.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), ap.IsValid()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), true
 }

@@ -18,18 +18,28 @@ import (
 // Credential is the secret that admits a client whose user cannot be told. It
 // prints as a placeholder wherever it goes; only [Credential.Reveal] returns
 // it. The zero Credential is none: nothing matches it.
-type Credential struct{ value string }
+type Credential struct {
+	// A pointer, because fmt cannot call Format on an unexported field of
+	// another struct and prints what it finds there.
+	value *string
+}
 
 // Generate returns a new credential of 256 random bits.
 func Generate() Credential {
 	var b [32]byte
 	rand.Read(b[:]) // never fails
-	return Credential{base64.RawURLEncoding.EncodeToString(b[:])}
+	value := base64.RawURLEncoding.EncodeToString(b[:])
+	return Credential{&value}
 }
 
 // Reveal returns the credential's value, the password of the proxy URL that
 // clients are given. It needs no escaping there.
-func (c Credential) Reveal() string { return c.value }
+func (c Credential) Reveal() string {
+	if c.value == nil {
+		return ""
+	}
+	return *c.value
+}
 
 const redacted = "[credential]"
 
@@ -48,8 +58,11 @@ func (c Credential) MarshalText() ([]byte, error) { return []byte(redacted), nil
 // is reports whether s is the credential. It compares digests, so that the
 // time it takes tells neither where they differ nor how long the secret is.
 func (c Credential) is(s string) bool {
-	want, got := sha256.Sum256([]byte(c.value)), sha256.Sum256([]byte(s))
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && c.value != ""
+	if c.value == nil {
+		return false
+	}
+	want, got := sha256.Sum256([]byte(*c.value)), sha256.Sum256([]byte(s))
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // check returns nil if header, the values of Proxy-Authorization, shows the
@@ -129,7 +142,7 @@ func load(file string) (Credential, error) {
 	if !wellFormed(value) {
 		return Credential{}, fmt.Errorf("credential %s: its content is not a credential (32 or more of A-Z a-z 0-9 - _); delete it, and a new one is made", file)
 	}
-	return Credential{value}, nil
+	return Credential{&value}, nil
 }
 
 // wellFormed reports whether s is long enough not to be guessed (a file cut

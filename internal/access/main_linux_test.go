@@ -14,13 +14,18 @@ import (
 
 // dialVar makes the test binary a client: it dials the address in it, from
 // the address in fromVar if there is one, says so, and hangs up when told to.
+// "self" makes it listen, dial itself, and say whether it is admitted.
 const (
 	dialVar = "ACCESS_TEST_DIAL"
 	fromVar = "ACCESS_TEST_FROM"
 )
 
 func TestMain(m *testing.M) {
-	if addr := os.Getenv(dialVar); addr != "" {
+	switch addr := os.Getenv(dialVar); addr {
+	case "":
+	case "self":
+		os.Exit(dialSelf())
+	default:
 		os.Exit(client(addr, os.Getenv(fromVar)))
 	}
 	goleak.VerifyTestMain(m)
@@ -47,6 +52,25 @@ func client(addr, from string) int {
 	c.Close()
 	fmt.Println("closed")
 	in.Scan()
+	return 0
+}
+
+func dialSelf() int {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if _, err := net.Dial("tcp4", l.Addr().String()); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	server, err := l.Accept()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("admitted:", new(Policy).Peer(server).Admit(nil))
 	return 0
 }
 
@@ -89,15 +113,7 @@ func dial(t *testing.T, l net.Listener, addr string, from net.Addr) (client, ser
 // connection and a function that makes the client close its side.
 func dialAsNobody(t *testing.T, l net.Listener, addr, from string) (server net.Conn, hangUp func()) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		missing(t, "running a client as another user needs root")
-	}
-	// By this name the other user needs no way through the directories that
-	// lead to the binary.
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), dialVar+"="+addr, fromVar+"="+from)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = credentialOf(nobody)
+	cmd := asUser(t, nobody, addr, from)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +147,18 @@ func missing(t *testing.T, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-func credentialOf(uid uint32) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+// asUser returns the command that runs this binary as a client of the given
+// user.
+func asUser(t *testing.T, uid uint32, addr, from string) *exec.Cmd {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "running a client as another user needs root")
+	}
+	// By this name the other user needs no way through the directories that
+	// lead to the binary.
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), dialVar+"="+addr, fromVar+"="+from)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	return cmd
 }
