@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+)
+
+// Exit statuses.
+const (
+	exitFailed = 1
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+// failure is an error that knows its exit status and, where there is one, the
+// remedy. An err of nil has been told already: only the status counts.
+type failure struct {
+	status int
+	err    error
+	hint   string
+}
+
+// Error implements error.
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit status %d", f.status)
+	}
+	return f.err.Error()
+}
+
+// Unwrap returns the cause.
+func (f *failure) Unwrap() error { return f.err }
+
+// globals are the flags that every command has. "" leaves a setting to the
+// configuration.
+type globals struct {
+	config    string
+	logLevel  string
+	logFormat string
+
+	started bool // a command has begun, so that the command line was right
+}
+
+// run runs one command line and returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	g := &globals{}
+	root := newRootCommand(g)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	command, err := root.ExecuteContextC(context.Background())
+	if err == nil {
+		return 0
+	}
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{status: exitFailed, err: err}
+		if !g.started {
+			f.status, f.hint = exitUsage, command.CommandPath()+" --help"
+		}
+	}
+	if f.err != nil {
+		printError(stderr, err, f.hint)
+	}
+	return f.status
+}
+
+// printError is the one form in which errors reach the user.
+func printError(w io.Writer, err error, hint string) {
+	// What else cobra has to say about an unknown command follows on further lines.
+	message, _, _ := strings.Cut(err.Error(), "\n")
+	fmt.Fprintf(w, "error: %s\n", message)
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}
+
+func newRootCommand(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "injectproxy",
+		Short: "A local proxy that attaches access tokens to the requests that need them",
+		Long: `injectproxy is a forward HTTPS proxy on your own machine. Requests under the
+prefixes that you configure get an access token, fetched and refreshed for you;
+all others pass as they are.`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.config, "config", "", "configuration `file` (default: config.toml in $INJECTPROXY_HOME, else in your\nconfiguration directory, else /etc/injectproxy/config.toml)")
+	flags.StringVar(&g.logLevel, "log-level", "", "debug, info, warn or error, in place of log.level")
+	flags.StringVar(&g.logFormat, "log-format", "", "text or json, in place of log.format")
+	root.AddCommand(
+		newCheckCommand(g),
+		newExplainCommand(g),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// check validates the global flags; cobra has done so for the others.
+func (g *globals) check() error {
+	for _, flag := range []struct {
+		name, value string
+		allowed     []string
+	}{
+		{"log-level", g.logLevel, []string{"debug", "info", "warn", "error"}},
+		{"log-format", g.logFormat, []string{"text", "json"}},
+	} {
+		if flag.value != "" && !slices.Contains(flag.allowed, flag.value) {
+			return usageError("--%s must be one of %s, not %q", flag.name, strings.Join(flag.allowed, ", "), flag.value)
+		}
+	}
+	g.started = true
+	return nil
+}
+
+// usageError is a mistake on the command line.
+func usageError(format string, args ...any) error {
+	return &failure{status: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// load finds and reads the configuration, flags applied. The Config is nil if
+// there is an error in config.toml; the problems say which. The error means
+// that there is no configuration at all.
+func (g *globals) load() (*config.Config, []config.Problem, error) {
+	file, err := config.Find(g.config)
+	if err != nil {
+		f := &failure{status: exitUsage, err: err}
+		if errors.Is(err, fs.ErrNotExist) {
+			f.err = errors.New("there is no config.toml")
+			f.hint = "write one from config.example.toml, or name one with --config"
+			if home, err := config.Home(); err == nil {
+				f.hint = "write " + home + "/config.toml from config.example.toml, or name one with --config"
+			}
+		}
+		return nil, nil, f
+	}
+	cfg, problems := config.Load(file)
+	if cfg != nil && g.logLevel != "" {
+		cfg.Log.Level = g.logLevel
+	}
+	if cfg != nil && g.logFormat != "" {
+		cfg.Log.Format = g.logFormat
+	}
+	return cfg, problems, nil
+}
+
+// printProblems writes one line per problem, and its hint below it.
+func printProblems(w io.Writer, problems []config.Problem) {
+	for _, p := range problems {
+		fmt.Fprintln(w, p)
+		if p.Hint != "" {
+			fmt.Fprintf(w, "  hint: %s\n", p.Hint)
+		}
+	}
+}
+
+// brokenConfig is the error of a command that needs a configuration which has
+// errors. The problems have been printed.
+func brokenConfig(problems []config.Problem) error {
+	return &failure{status: exitUsage, err: fmt.Errorf("the configuration has %s", countErrors(problems))}
+}
+
+func countErrors(problems []config.Problem) string {
+	n := 0
+	for _, p := range problems {
+		if !p.Warning {
+			n++
+		}
+	}
+	if n == 1 {
+		return "an error"
+	}
+	return fmt.Sprintf("%d errors", n)
+}
