@@ -68,6 +68,7 @@ type Authority struct {
 	faults   faultList
 	requests requestLog
 	ledger   ledger
+	devices  deviceCodes
 }
 
 // Start returns a running authority on a free port of 127.0.0.1. The caller

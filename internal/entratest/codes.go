@@ -49,14 +49,16 @@ func knownFailures() map[int]Failure {
 		50034:   {Error: grant, Description: "The user account {EUII Hidden} does not exist in the {tenant} directory. To sign into this application, the account must be added to the directory."},
 		50105:   {Error: grant, Description: "Your administrator has configured the application '{client}' to block users unless they are specifically granted ('assigned') access to the application."},
 		65002:   {Error: request, Description: "Consent between first party application '{client}' and first party resource '{resource}' must be configured via preauthorization - applications owned and operated by Microsoft must get approval from the API owner before requesting tokens for that API."},
+		70000:   {Error: grant, Description: "Provided grant is invalid or malformed."},
 		70003:   {Error: "unsupported_grant_type", Description: "The app requested an unsupported grant type."},
 		70011:   {Error: scope, Description: "The provided request must include a 'scope' input parameter. The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."},
 		90002:   {Error: request, Description: "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."},
 		500011:  {Error: "invalid_resource", Description: "The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You might have sent your authentication request to the wrong tenant."},
 		500014:  {Error: "invalid_resource", Description: "The service principal for resource '{resource}' is disabled. This indicate that a subscription within the tenant has lapsed, or that the administrator for this tenant has disabled the application, preventing tokens from being issued for it."},
+		650053:  {Error: scope, Description: "The application '{client}' asked for scope '{scope}' that doesn't exist on the resource. Contact the app vendor."},
 		700016:  {Error: "unauthorized_client", Description: "Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."},
 		900023:  {Error: request, Description: "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."},
-		900144:  {Error: request, Description: "The request body must contain the following parameter: 'grant_type'."},
+		900144:  {Error: request, Description: "The request body must contain the following parameter: '{parameter}'."},
 		1002012: {Error: scope, Description: "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."},
 
 		// The client's own credential is wrong.

@@ -18,6 +18,7 @@ type Client struct {
 	Secrets      []string
 	Certificates []*x509.Certificate
 	Federated    []Federation
+	Public       bool   // may sign people in without a credential of its own
 	Managed      bool   // a managed identity; the first such client is the system-assigned one
 	ResourceID   string // of a managed identity: its Azure resource id
 }

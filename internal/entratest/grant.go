@@ -15,13 +15,17 @@ func (a *Authority) token(r *http.Request, seen Request) (any, *Failure) {
 	client := a.findClient(seen.Client)
 	switch {
 	case seen.Grant == "":
-		return nil, failWith(900144)
+		return nil, missing("grant_type")
 	case client == nil:
 		return nil, failWith(700016)
 	}
 	switch seen.Grant {
 	case "client_credentials":
 		return a.clientCredentials(r, seen, client)
+	case "urn:ietf:params:oauth:grant-type:device_code", "device_code": // RFC 8628's, and what MSAL Go sends
+		return a.redeemDevice(r, seen, client)
+	case "refresh_token":
+		return a.refresh(r, seen, client)
 	default:
 		return nil, failWith(70003)
 	}
@@ -73,9 +77,7 @@ func seconds(d time.Duration) int64 {
 func (a *Authority) defaultScope(scope string) (audience string, resource *Resource, failure *Failure) {
 	switch scopes := strings.Fields(scope); {
 	case len(scopes) == 0:
-		failure = failWith(900144)
-		failure.Description = strings.Replace(failure.Description, "grant_type", "scope", 1)
-		return "", nil, failure
+		return "", nil, missing("scope")
 	case len(scopes) > 1:
 		return "", nil, failWith(70011)
 	}
@@ -83,12 +85,19 @@ func (a *Authority) defaultScope(scope string) (audience string, resource *Resou
 	switch resource = a.findResource(audience); {
 	case !ok:
 		return "", nil, failWith(1002012)
-	case audience == "" || strings.HasSuffix(audience, ":/"):
+	case audience == "" || strings.HasSuffix(audience, "://"):
 		return "", nil, failWith(70011)
 	case resource == nil:
 		return "", nil, failWith(500011)
 	}
 	return audience, resource, nil
+}
+
+// missing is the failure of a request without that parameter.
+func missing(parameter string) *Failure {
+	f := failWith(900144)
+	f.Description = strings.Replace(f.Description, "{parameter}", parameter, 1)
+	return f
 }
 
 // apiScopes returns the scopes that are not OpenID Connect's own, which

@@ -2,6 +2,7 @@ package entratest
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -62,13 +63,19 @@ func (a *Authority) InFlight(pattern Request) int {
 // WaitRequests returns once n requests like pattern have arrived, answered or
 // not, or with ctx's error.
 func (a *Authority) WaitRequests(ctx context.Context, n int, pattern Request) error {
-	return a.requests.wait(ctx, func() bool { return a.requests.count(pattern) >= n })
+	if err := a.requests.wait(ctx, func() bool { return a.requests.count(pattern) >= n }); err != nil {
+		return fmt.Errorf("waiting for %d requests, %d have arrived: %w", n, a.Count(pattern), err)
+	}
+	return nil
 }
 
 // WaitIdle returns once no request like pattern is in flight, answered or
 // given up by its client, or with ctx's error.
 func (a *Authority) WaitIdle(ctx context.Context, pattern Request) error {
-	return a.requests.wait(ctx, func() bool { return a.requests.inFlight(pattern) == 0 })
+	if err := a.requests.wait(ctx, func() bool { return a.requests.inFlight(pattern) == 0 }); err != nil {
+		return fmt.Errorf("waiting for requests to end, %d are in flight: %w", a.InFlight(pattern), err)
+	}
+	return nil
 }
 
 // matches reports whether r is like pattern.

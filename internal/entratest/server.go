@@ -29,6 +29,7 @@ func (a *Authority) authorityHandler() http.Handler {
 	handle("GET /{tenant}/discovery/v2.0/keys", KeysEndpoint, a.publishedKeys)
 	handle("GET /{tenant}/discovery/keys", KeysEndpoint, a.publishedKeys)
 	handle("POST /{tenant}/oauth2/v2.0/token", TokenEndpoint, a.token)
+	handle("POST /{tenant}/oauth2/v2.0/devicecode", DeviceCodeEndpoint, a.device)
 	return mux
 }
 

@@ -120,15 +120,19 @@ func userClaims(c jwt.MapClaims, g Grant, resource *Resource) {
 	if scopes == nil {
 		scopes = resource.Scopes
 	}
-	// A v1 or v2 token's scp is one string; sub differs per application.
 	c["idtyp"], c["scp"], c["oid"] = "user", strings.Join(scopes, " "), g.User.ObjectID
-	c["sub"] = uuid.NewSHA1(uuid.Nil, []byte(g.User.ObjectID+g.Client)).String()
+	c["sub"] = g.User.subject(g.Client)
 	c["name"] = g.User.Name
 	if resource.Version == 2 {
 		c["preferred_username"] = g.User.Username
 	} else {
 		c["upn"], c["unique_name"] = g.User.Username, g.User.Username
 	}
+}
+
+// subject returns what the user is called towards one application.
+func (u *User) subject(client string) string {
+	return uuid.NewSHA1(uuid.Nil, []byte(u.ObjectID+strings.ToLower(client))).String()
 }
 
 func (a *Authority) applicationClaims(c jwt.MapClaims, g Grant, resource *Resource) {
