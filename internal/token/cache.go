@@ -64,12 +64,12 @@ type Cache struct {
 	flights  singleflight.Group
 	turn     chan struct{} // held by the one call of the source, and at last by Close
 
-	ctx    context.Context // of all flights
-	cancel context.CancelFunc
-	mu     sync.Mutex // guards closed, and running against a late Add
-	closed bool
-	// running counts flights; they end soon after ctx, as calls of a source may not.
-	running sync.WaitGroup
+	ctx     context.Context // of all flights
+	cancel  context.CancelFunc
+	closing sync.Once
+	mu      sync.Mutex // guards closed, and running against a late Add
+	closed  bool
+	running sync.WaitGroup // flights, which end with ctx as calls of a source may not
 }
 
 // NewCache returns an empty Cache over src. It starts nothing until the first
@@ -98,15 +98,11 @@ func (c *Cache) Token(ctx context.Context) (Token, error) {
 	now := c.clock.now()
 	e := c.current.Load()
 	if !e.live(now) {
-		var ended Token
-		if e != nil {
-			ended = e.token
-		}
-		return c.wait(ctx, plainQuery(ended))
+		return c.wait(ctx, plainQuery(e))
 	}
 	// Of all who see that a refresh is due, one swaps the entry, and starts it.
 	if e.due(now, c.o.Margin) && c.current.CompareAndSwap(e, e.attempted(now)) {
-		c.start(plainQuery(e.token))
+		c.start(plainQuery(e))
 	}
 	return e.token, nil
 }
@@ -133,20 +129,18 @@ func (c *Cache) Replace(ctx context.Context, rejected Token, claims string) (Tok
 // Close makes waiting and later acquisitions fail, and waits for what the
 // Cache started. A source that goes on after its context has ended is given
 // 5 s and then left behind, which is logged. Close may be called again.
-func (c *Cache) Close() {
+func (c *Cache) Close() { c.closing.Do(c.close) }
+
+func (c *Cache) close() {
 	c.mu.Lock()
-	first := !c.closed
 	c.closed = true
 	c.mu.Unlock()
 	c.cancel()
 	c.running.Wait()
-	if !first {
-		return
-	}
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	select {
-	case c.turn <- struct{}{}:
+	case c.turn <- struct{}{}: // and never given back
 	case <-grace.C:
 		c.o.Log.Warn("the token source did not stop", "audience", c.o.Name)
 	}
@@ -166,7 +160,7 @@ func (c *Cache) enter() bool {
 // wait returns the outcome of q's flight, which it starts or joins.
 func (c *Cache) wait(ctx context.Context, q query) (Token, error) {
 	if err := ctx.Err(); err != nil {
-		return Token{}, fmt.Errorf("token for %s: %w", c.o.Name, err)
+		return Token{}, fmt.Errorf("audience %s: waiting for a token: %w", c.o.Name, err)
 	}
 	if err := c.failures.recall(q.key, c.clock.now()); err != nil {
 		return Token{}, err
@@ -176,6 +170,6 @@ func (c *Cache) wait(ctx context.Context, q query) (Token, error) {
 		t, _ := r.Val.(Token)
 		return t, r.Err
 	case <-ctx.Done():
-		return Token{}, fmt.Errorf("token for %s: %w", c.o.Name, ctx.Err())
+		return Token{}, fmt.Errorf("audience %s: waiting for a token: %w", c.o.Name, ctx.Err())
 	}
 }

@@ -32,15 +32,16 @@ func (m moment) since(earlier moment) time.Duration {
 
 // entry is a cached token. It is immutable; a nil entry holds no token.
 type entry struct {
-	token Token
-	got   moment        // when the source gave it
-	tried moment        // when the source was last asked for another
-	life  time.Duration // from got to the expiry, 0 if that is unknown
+	token  Token
+	serial int           // counts a Cache's entries from 1
+	got    moment        // when the source gave it
+	tried  moment        // when the source was last asked for another
+	life   time.Duration // from got to the expiry, 0 if that is unknown
 }
 
 // newEntry returns the entry of a token given now, or nil if it has ended.
-func newEntry(t Token, now moment) *entry {
-	e := &entry{token: t, got: now, tried: now}
+func newEntry(t Token, serial int, now moment) *entry {
+	e := &entry{token: t, serial: serial, got: now, tried: now}
 	if t.expiry.IsZero() {
 		return e
 	}
@@ -54,6 +55,14 @@ func newEntry(t Token, now moment) *entry {
 // expiry by the wall clock, and it has run for less than its life since.
 func (e *entry) live(now moment) bool {
 	return e != nil && (e.life == 0 || now.since(e.got) < e.life)
+}
+
+// number returns the serial of e, 0 if e is nil.
+func (e *entry) number() int {
+	if e == nil {
+		return 0
+	}
+	return e.serial
 }
 
 // has reports whether e holds exactly the token t.

@@ -21,8 +21,6 @@ const (
 // challenge for every request would otherwise cost an acquisition each.
 const maxFailures = 8
 
-var errManyFailures = &Error{Class: Transient, Message: "too many attempts to replace the token have failed lately", RetryAfter: refreshEvery}
-
 // memory remembers failed acquisitions by what was asked for, so that a
 // source in trouble is not asked by every request. The zero memory is empty.
 type memory struct {
@@ -58,7 +56,7 @@ func (m *memory) recall(query string, now moment) error {
 	// The plain acquisition is one query: it needs no bound, and what
 	// replacements met must not keep it from being tried.
 	if len(live) == maxFailures && query != plain {
-		return errManyFailures
+		return &Error{Class: Transient, Message: "too many attempts to replace the token have failed lately"}
 	}
 	return nil
 }
