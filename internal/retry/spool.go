@@ -1,0 +1,191 @@
+package retry
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+var (
+	errDetached = errors.New("retry: read from a request body that is no longer sent")
+	errNotHeld  = errors.New("retry: the request body is no longer held and cannot be sent again")
+)
+
+// firstChunk is what a body of undeclared length begins with: most are small.
+// Chunks double as long as the client fills them.
+const firstChunk = 4 << 10
+
+// spool reads a client's body once, for however many attempts send it. Each
+// attempt has a [tap]; only the newest is live. What one attempt has read is
+// held for the next until the outcome is known, then only passed on.
+//
+// A goroutine makes each read of the client's body, so that an attempt can
+// leave while the client is silent: before it tries another connection,
+// net/http waits for the reader of the failed one. What such a read yields
+// belongs to the next attempt. The read ends with the client's next byte, or
+// when the client's body is closed, which [spool.finish] sees to.
+type spool struct {
+	src      io.ReadCloser
+	declared int64 // length, or -1
+	limit    int64
+
+	mu      sync.Mutex
+	tee     tee
+	live    *tap
+	size    int           // of the next chunk, where no length is declared
+	reading chan struct{} // closed when the read under way has ended; nil if there is none
+	thaw    chan struct{} // closed when reading may go on; nil unless it is halted
+	err     error         // what the client's body ended with
+	passing bool          // only what the live tap has yet to send is held
+	lost    outcome       // why the body was let go before the outcome was known
+	closed  bool
+}
+
+func newSpool(src io.ReadCloser, declared, limit int64, memory *Budget) *spool {
+	return &spool{src: src, declared: declared, limit: limit, size: firstChunk, tee: tee{memory: memory}}
+}
+
+// open detaches the attempt before, if there was one, and returns a reader of
+// the whole body. It serves as [http.Request.GetBody].
+func (s *spool) open() (io.ReadCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.passing && (s.tee.end > 0 || s.reading != nil) {
+		return nil, errNotHeld
+	}
+	s.detach()
+	s.live = &tap{s: s, done: make(chan struct{})}
+	s.resume()
+	return s.live, nil
+}
+
+// halt stops further reads while a refusal is dealt with. The read under way
+// goes on.
+func (s *spool) halt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.thaw == nil {
+		s.thaw = make(chan struct{})
+	}
+}
+
+// flaw says why the body cannot be sent again, if it cannot.
+func (s *spool) flaw() outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil && s.err != io.EOF {
+		return bodyBroken
+	}
+	return s.lost
+}
+
+// leave detaches the live attempt, and reports whether that had sent the whole
+// body.
+func (s *spool) leave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detach()
+	return s.err == io.EOF && s.live.offset == s.tee.end
+}
+
+// finish says that no attempt will follow the live one. What is held is freed,
+// except for what that one has yet to send, and the client's body is closed
+// when it is.
+func (s *spool) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pass(none)
+	s.resume()
+	if s.live.closed {
+		s.close()
+	}
+}
+
+// The rest is called with the lock held.
+
+func (s *spool) detach() {
+	if s.live != nil && !s.live.closed {
+		s.live.closed = true
+		close(s.live.done)
+	}
+}
+
+func (s *spool) resume() {
+	if s.thaw != nil {
+		close(s.thaw)
+		s.thaw = nil
+	}
+}
+
+// close closes the client's body, once. A server's body waits in its Close for
+// what the client has yet to send, and neither RoundTrip nor the Transport may
+// wait with it; they leave it to a goroutine, as the Transport does.
+func (s *spool) close() {
+	switch {
+	case s.closed:
+	case s.err == io.EOF:
+		s.src.Close()
+	default:
+		go s.src.Close()
+	}
+	s.closed = true
+}
+
+// pass ends the holding of the body before its time for the reason why, or in
+// its time.
+func (s *spool) pass(why outcome) {
+	if !s.passing {
+		s.passing, s.lost = true, why
+	}
+	s.free()
+}
+
+// free frees what the live attempt no longer needs.
+func (s *spool) free() {
+	if s.live.closed {
+		s.tee.drop(s.reading != nil)
+		return
+	}
+	s.tee.trim(s.live.offset, s.reading != nil)
+}
+
+// fetch starts a read of the client's body. If there is no memory to hold what
+// it yields, the body is let go.
+func (s *spool) fetch() {
+	size, counted := s.size, !s.passing
+	if s.declared >= 0 {
+		// One byte finds the end of a body that should have ended, or a byte too
+		// many, which the Transport will complain of.
+		rest := s.declared - s.tee.end
+		size, counted = int(max(1, min(rest, chunkSize))), counted && rest > 0
+	}
+	room := s.tee.room(size, counted)
+	if room == nil {
+		s.pass(memoryBudget)
+		room = s.tee.room(size, false)
+	}
+	s.reading = make(chan struct{})
+	go s.read(room)
+}
+
+// read makes one read of the client's body. It is called without the lock.
+func (s *spool) read(room []byte) {
+	n, err := s.src.Read(room)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tee.commit(n)
+	s.err = err
+	close(s.reading)
+	s.reading = nil
+	if n == len(room) {
+		s.size = min(2*s.size, chunkSize)
+	}
+	// What comes in while reading is halted had not been sent when the refusal
+	// arrived, and does not count.
+	if s.tee.end > s.limit && s.thaw == nil && !s.passing {
+		s.pass(bodyTooLarge)
+	}
+	if s.passing {
+		s.free()
+	}
+}
