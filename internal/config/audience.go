@@ -3,7 +3,6 @@ package config
 import (
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/injectproxy/injectproxy/internal/match"
@@ -71,11 +70,6 @@ func (t *table) guid(key string) string {
 		t.errorf(t.at(key), "%s is not a GUID", key).hint("the application's client ID: 8-4-4-4-12 hexadecimal digits")
 	}
 	return s
-}
-
-func (t *table) isString(key string) bool {
-	_, ok := t.keys[key].(string)
-	return ok
 }
 
 // tenant returns a GUID or a verified domain.
@@ -146,7 +140,7 @@ func (t *table) command(key string) []string {
 	argv := t.filled(key)
 	for i, arg := range argv {
 		if strings.ContainsRune(arg, 0) || i == 0 && arg == "" {
-			t.errorf(t.at(key, strconv.Itoa(i)), "%s: word %d cannot be run", key, i+1)
+			t.errorf(t.elementAt(key, i), "%s: word %d cannot be run", key, i+1)
 		}
 	}
 	if len(argv) > 0 && strings.ContainsRune(filepath.ToSlash(argv[0]), '/') {
@@ -159,7 +153,7 @@ func (t *table) sources(key string) []string {
 	known := []string{"default", "az", "azd", "powershell", "device-code", "browser"}
 	list := t.filled(key)
 	for i, s := range list {
-		at := t.at(key, strconv.Itoa(i))
+		at := t.elementAt(key, i)
 		if !slices.Contains(known, s) {
 			t.errorf(at, "sources: %s is not one of %s%s", show(s), oneOf(known), didYouMean(s, known))
 		} else if slices.Index(list, s) < i {

@@ -33,16 +33,16 @@ func (c *Config) upstream(t *table) {
 	u.NoProxy = t.list("no_proxy")
 	for i, entry := range u.NoProxy {
 		if !isNoProxy(entry) {
-			t.errorf(t.at("no_proxy", strconv.Itoa(i)), "no_proxy: %s is not a host, a .domain, an address or a range", show(entry))
+			t.errorf(t.elementAt("no_proxy", i), "no_proxy: %s is not a host, a .domain, an address or a range", show(entry))
 		}
 	}
 	if len(u.NoProxy) > 0 && u.Proxy != "url" {
 		t.warnf(t.at("no_proxy"), "no_proxy has no effect: upstream_proxy is %q, not a URL", u.Proxy)
 	}
-	for i, file := range t.list("upstream_ca") {
-		file = t.abs(file)
+	for i, written := range t.list("upstream_ca") {
+		file := t.abs(written)
 		if err := checkPEM(file); err != nil {
-			t.errorf(t.at("upstream_ca", strconv.Itoa(i)), "upstream_ca: %s %v", show(file), err)
+			t.errorf(t.elementAt("upstream_ca", i), "upstream_ca: %s %v", show(written), err)
 			continue
 		}
 		u.CA = append(u.CA, file)

@@ -16,7 +16,7 @@ var notYet = [...]struct {
 }{
 	{"access.client.*", nil},
 	{"admin.listen", "127.0.0.1:8878"},
-	{"admin.token_file", nil},
+	{"admin.token_file", ""},
 	{"audience.*.identity", "any"},
 	{"audience.*.sources", []any{"default", "az"}},
 	{"entra.az_path", ""},

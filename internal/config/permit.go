@@ -17,7 +17,7 @@ import (
 func (t *table) permit(key string) []string {
 	var permit []string
 	for i, entry := range t.list(key) {
-		at := t.at(key, strconv.Itoa(i))
+		at := t.elementAt(key, i)
 		canonical, problem, hint := parsePermit(entry)
 		if problem != "" {
 			t.errorf(at, "%s: %s %s", t.name(key), show(entry), problem).Hint = hint

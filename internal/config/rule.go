@@ -120,7 +120,7 @@ func (t *table) prefix(list []match.Prefix, raw string, confine func(match.Prefi
 func (t *table) methods(key string) []string {
 	list := t.filled(key)
 	for i, m := range list {
-		at := t.at(key, strconv.Itoa(i))
+		at := t.elementAt(key, i)
 		switch {
 		case !isToken(m):
 			t.errorf(at, "methods: %s is not a method", show(m))

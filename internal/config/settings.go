@@ -23,7 +23,7 @@ func (c *Config) settings(top *table) {
 	} else {
 		c.Admin.Listen = admin.str("listen", "")
 	}
-	c.Admin.TokenFile = admin.file("token_file")
+	c.Admin.TokenFile = admin.optionalFile("token_file")
 	admin.done()
 
 	ca := top.section("ca")
@@ -48,7 +48,7 @@ func (c *Config) token(t *table) {
 }
 
 func (c *Config) entra(t *table) {
-	c.Entra.AzPath = t.file("az_path")
+	c.Entra.AzPath = t.optionalFile("az_path")
 	c.Entra.AuthorityHost = t.origin("authority_host")
 	c.Entra.DisableInstanceDiscovery = t.boolean("disable_instance_discovery")
 	t.done()
@@ -73,11 +73,7 @@ func (c *Config) session(t *table) {
 func (c *Config) log(t *table) {
 	c.Log.Level = t.enum("level", "info", "debug", "warn", "error")
 	c.Log.Format = t.enum("format", "text", "json")
-	if t.keys["audit"] == "" {
-		t.str("audit", "")
-	} else {
-		c.Log.Audit = t.file("audit")
-	}
+	c.Log.Audit = t.optionalFile("audit")
 	t.done()
 }
 

@@ -18,15 +18,23 @@ func didYouMean(word string, candidates []string) string {
 }
 
 // nearest returns the candidate that word was probably meant to be, or "".
-// A third of the letters may be wrong; letter case counts for nothing.
+// A third of the letters may be wrong, and one more where the first is right,
+// so that two swapped letters of a short word are forgiven. Case counts for
+// nothing.
 func nearest(word string, candidates []string) string {
 	if word == "" || len(word) > 100 {
 		return ""
 	}
-	best, found := 1+(len(word)+1)/3, ""
+	word = strings.ToLower(word)
+	found, best := "", len(word)
 	for _, c := range candidates {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(c)); d < best {
-			best, found = d, c
+		lower := strings.ToLower(c)
+		limit := (len(word) + 1) / 3
+		if strings.HasPrefix(lower, word[:1]) {
+			limit++
+		}
+		if d := levenshtein.ComputeDistance(word, lower); d <= limit && d < best {
+			found, best = c, d
 		}
 	}
 	return found

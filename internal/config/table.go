@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // table is one TOML table being read. Each accessor notes its key as known,
@@ -32,141 +31,19 @@ func (t *table) has(key string) bool {
 	return ok
 }
 
+// isString reports whether key is there and of that type, so that str returned
+// what the user wrote.
+func (t *table) isString(key string) bool {
+	_, ok := t.keys[key].(string)
+	return ok
+}
+
 // name is how messages call key.
 func (t *table) name(key string) string {
 	if len(t.path) == 1 {
 		return t.path[0] + "." + key
 	}
 	return key
-}
-
-// value returns the value of key if it is there and has type T.
-func value[T any](t *table, key, want string) (v T, ok bool) {
-	t.known = append(t.known, key)
-	raw, there := t.keys[key]
-	if !there {
-		return v, false
-	}
-	v, ok = raw.(T)
-	if !ok {
-		t.errorf(t.at(key), "%s must be %s, not %s", t.name(key), want, kindOf(raw))
-	}
-	return v, ok
-}
-
-func kindOf(v any) string {
-	switch v.(type) {
-	case string:
-		return "a string"
-	case bool:
-		return "a boolean"
-	case int64:
-		return "an integer"
-	case float64:
-		return "a float"
-	case time.Time:
-		return "a date"
-	case map[string]any:
-		return "a table"
-	case []map[string]any:
-		return "an array of tables"
-	default:
-		return "an array"
-	}
-}
-
-func (t *table) str(key, absent string) string {
-	if s, ok := value[string](t, key, "a string"); ok {
-		return s
-	}
-	return absent
-}
-
-func (t *table) boolean(key string) bool {
-	b, _ := value[bool](t, key, "true or false")
-	return b
-}
-
-// list returns an array of strings: nil if key is absent or not one.
-func (t *table) list(key string) []string {
-	raw, ok := value[[]any](t, key, "an array of strings")
-	if !ok {
-		return nil
-	}
-	list := make([]string, 0, len(raw))
-	for i, v := range raw {
-		s, ok := v.(string)
-		if !ok {
-			t.errorf(t.at(key, strconv.Itoa(i)), "%s must hold strings, not %s", t.name(key), kindOf(v))
-			continue
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-// filled is list, of which at least one element is wanted if key is there.
-func (t *table) filled(key string) []string {
-	list := t.list(key)
-	if raw, ok := t.keys[key].([]any); ok && len(raw) == 0 {
-		t.errorf(t.at(key), "%s is empty", t.name(key))
-	}
-	return list
-}
-
-// enum returns one of the allowed words, the first of which is the default.
-func (t *table) enum(key string, allowed ...string) string {
-	s := t.str(key, allowed[0])
-	if !slices.Contains(allowed, s) {
-		t.errorf(t.at(key), "%s must be %s, not %s%s", t.name(key), oneOf(allowed), show(s), didYouMean(s, allowed))
-		return allowed[0]
-	}
-	return s
-}
-
-func (t *table) duration(key string, absent time.Duration) time.Duration {
-	s, ok := value[string](t, key, `a duration in quotes, such as "30s"`)
-	if !ok {
-		return absent
-	}
-	d, err := time.ParseDuration(s)
-	switch {
-	case err != nil:
-		t.errorf(t.at(key), `%s: %s is not a duration such as "30s" or "5m"`, t.name(key), show(s))
-		return absent
-	case d < 0:
-		t.errorf(t.at(key), "%s is negative", t.name(key))
-		return absent
-	}
-	return d
-}
-
-// positive is duration, which must not be zero.
-func (t *table) positive(key string, absent time.Duration) time.Duration {
-	d := t.duration(key, absent)
-	if d == 0 {
-		t.errorf(t.at(key), "%s must be longer than 0", t.name(key))
-		return absent
-	}
-	return d
-}
-
-// path of a file, absolute; "" if key is absent.
-func (t *table) file(key string) string {
-	s := t.str(key, "")
-	switch {
-	case !t.has(key):
-		return ""
-	case s == "":
-		if _, ok := t.keys[key].(string); ok {
-			t.errorf(t.at(key), "%s is empty", t.name(key))
-		}
-		return ""
-	case strings.ContainsRune(s, 0):
-		t.errorf(t.at(key), "%s is not a path", t.name(key))
-		return ""
-	}
-	return t.abs(s)
 }
 
 // section returns the table [key], an empty one if it is absent.
@@ -214,7 +91,7 @@ func (t *table) each(key string) []*table {
 		for i, v := range raw {
 			m, ok := v.(map[string]any)
 			if !ok {
-				t.errorf(t.at(key, strconv.Itoa(i)), "%s must hold tables, not %s", t.name(key), kindOf(v))
+				t.errorf(t.elementAt(key, i), "%s must hold tables, not %s", t.name(key), kindOf(v))
 			}
 			elements = append(elements, m)
 		}
@@ -245,26 +122,4 @@ func in(title string) string {
 		return ""
 	}
 	return " in " + title
-}
-
-// isName reports whether s can name an audience, a team or a rule: names go
-// into logs, metrics and command lines as they are.
-func isName(s string) bool {
-	return s != "" && len(s) <= 64 && s[0] != '-' && s[0] != '.' && only(s, func(c byte) bool {
-		return isAlnum(c) || c == '.' || c == '_' || c == '-'
-	})
-}
-
-// only reports whether every byte of s is allowed.
-func only(s string, allowed func(byte) bool) bool {
-	for i := range len(s) {
-		if !allowed(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isAlnum(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
