@@ -103,6 +103,7 @@ all others pass as they are.`,
 	root.AddCommand(
 		newCheckCommand(g),
 		newExplainCommand(g),
+		newServeCommand(g),
 		newVersionCommand(),
 	)
 	return root

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/access"
+	"github.com/injectproxy/injectproxy/internal/ca"
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/inject"
+	"github.com/injectproxy/injectproxy/internal/match"
+	"github.com/injectproxy/injectproxy/internal/proxy"
+	"github.com/injectproxy/injectproxy/internal/record"
+	"github.com/injectproxy/injectproxy/internal/retry"
+	"github.com/injectproxy/injectproxy/internal/source"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+// surroundings are what an instance needs besides its configuration.
+type surroundings struct {
+	authority *ca.Authority // nil if no rule needs one
+	access    *access.Policy
+	listeners []net.Addr // our own, which are never dialled
+	log       *slog.Logger
+
+	resolve func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
+}
+
+// instance is a proxy composed from a configuration. It serves listeners by
+// its proxy and ends with close.
+type instance struct {
+	*proxy.Proxy
+	upstream *proxy.Upstream
+	caches   map[*config.Audience]*token.Cache
+	sources  []*source.Default
+	stats    *retry.Stats
+}
+
+// build composes an instance: configuration → sources → routes → door.
+func build(cfg *config.Config, s surroundings) (*instance, error) {
+	roots, err := upstreamRoots(cfg.Upstream.CA)
+	if err != nil {
+		return nil, err
+	}
+	proxyFor, err := upstreamProxy(cfg, proxy.IsListener(s.listeners...))
+	if err != nil {
+		return nil, err
+	}
+	trust := &tls.Config{RootCAs: roots}
+	dialer := proxy.NewDialer(proxy.DialOptions{
+		Proxy: proxyFor, TLS: trust, Resolve: s.resolve,
+		Own: proxy.IsListener(s.listeners...), NoLoopback: !onLoopback(cfg.Listen),
+	})
+	in := &instance{upstream: proxy.NewUpstream(dialer, trust), caches: map[*config.Audience]*token.Cache{}, stats: new(retry.Stats)}
+	if err := in.addAudiences(cfg, identityTransport(proxyFor, trust), s.log); err != nil {
+		in.close()
+		return nil, err
+	}
+	rules, err := in.rules(cfg, s)
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	in.Proxy, err = proxy.New(proxy.Options{
+		Dialer: dialer, Upstream: in.upstream, Leaf: leafOf(s.authority),
+		Admit:     func(c net.Conn) func([]string) error { return s.access.Peer(c).Admit },
+		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
+		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"),
+		Done: func(r *record.Record) { telemetry.RequestLine(s.log, r, time.Since(r.Start)) },
+	})
+	if err != nil {
+		in.close()
+		return nil, err
+	}
+	in.SetRules(rules)
+	return in, nil
+}
+
+// addAudiences makes a token cache for each audience.
+func (in *instance) addAudiences(cfg *config.Config, identity *http.Transport, log *slog.Logger) error {
+	for _, a := range cfg.Audiences {
+		src, err := in.sourceOf(cfg, a, identity)
+		if err != nil {
+			return fmt.Errorf("audience %s: %w", a.Name, err)
+		}
+		in.caches[a] = token.NewCache(src, token.Options{
+			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Log: log,
+		})
+	}
+	return nil
+}
+
+// sourceOf returns where the tokens of a come from.
+func (in *instance) sourceOf(cfg *config.Config, a *config.Audience, identity *http.Transport) (token.Source, error) {
+	switch {
+	case a.TokenEnv != "":
+		return source.NewEnv(a.TokenEnv), nil
+	case a.TokenFile != "":
+		return source.NewFile(a.TokenFile), nil
+	case len(a.TokenCommand) > 0:
+		return source.NewCommand(a.TokenCommand, os.Environ()), nil
+	}
+	d, err := source.NewDefault(
+		source.Entra{ClientID: a.ClientID, Resource: a.Resource, Scope: a.Scope, Tenant: a.Tenant},
+		source.DefaultOptions{
+			AuthorityHost:            cfg.Entra.AuthorityHost,
+			DisableInstanceDiscovery: cfg.Entra.DisableInstanceDiscovery,
+			Transport:                identity,
+		})
+	if err != nil {
+		return nil, err
+	}
+	in.sources = append(in.sources, d)
+	return d, nil
+}
+
+// rules builds the route of each rule, one entry in the table per prefix.
+func (in *instance) rules(cfg *config.Config, s surroundings) (*proxy.Rules, error) {
+	budget := retry.NewBudget(cfg.Retry.Memory)
+	rules := &proxy.Rules{Refused: map[string]*proxy.Answer{}}
+	var entries []match.Rule
+	for _, r := range cfg.Rules {
+		route := proxy.Route{RoundTripper: refuse{ruleOff(r)}, Name: r.Name, Team: r.Team, Kind: r.Kind}
+		if r.Off == "" {
+			route.RoundTripper = in.route(cfg, r, budget, s.log)
+		}
+		for _, p := range r.Prefixes {
+			entries = append(entries, match.Rule{Prefix: p, Methods: r.Methods})
+			rules.Routes = append(rules.Routes, route)
+			if a := unsignable(s.authority, r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
+				s.log.Error("a rule is off", "rule", r.Name, "team", r.Team, "authority", p.Authority(), "problem", a.Detail, "hint", a.Hint)
+				rules.Refused[p.Authority()] = a
+			}
+		}
+	}
+	var err error
+	rules.Table, err = match.NewTable(entries)
+	return rules, err
+}
+
+// route is the chain of one live rule, outermost first: errors become answers,
+// what was learned is recorded, a refused token is replaced, the token is
+// attached, the upstream is asked.
+func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budget, log *slog.Logger) http.RoundTripper {
+	tokens := in.caches[r.Audience]
+	return answering{observed{retry.New(
+		inject.New(proxy.WithTimeout(in.upstream, r.Timeout), inject.Options{
+			Prefixes: r.Prefixes, Tokens: tokens,
+			Header: r.Header, Scheme: r.Scheme, Keep: r.Existing == "keep",
+			Strip: r.Strip, Headers: headers(r.Headers),
+		}),
+		retry.Options{
+			Tokens: tokens, BodyLimit: cfg.Retry.BodyLimit, Memory: budget, Stats: in.stats,
+			Log: log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
+		},
+	)}}
+}
+
+// headers resolves the values of a rule's headers for each request, so that a
+// secret rotated on disk is picked up.
+func headers(hs []config.Header) []inject.Header {
+	out := make([]inject.Header, len(hs))
+	for i, h := range hs {
+		value := func() (string, error) { return h.Value, nil }
+		switch {
+		case h.Env != "":
+			value = func() (string, error) {
+				v, ok := os.LookupEnv(h.Env)
+				if !ok {
+					return "", fmt.Errorf("the environment variable %s is not set", h.Env)
+				}
+				return v, nil
+			}
+		case h.File != "":
+			value = func() (string, error) {
+				b, err := os.ReadFile(h.File)
+				return string(b), err
+			}
+		}
+		out[i] = inject.Header{Name: h.Name, Value: value}
+	}
+	return out
+}
+
+// upstreamRoots returns the system's roots and those of the given files, or
+// nil for the system's alone.
+func upstreamRoots(files []string) (*x509.CertPool, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's roots: %w", err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		if !pool.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("upstream_ca: %s holds no certificate", f)
+		}
+	}
+	return pool, nil
+}
+
+// identityTransport reaches the identity service: through the configured
+// upstream proxy, never through one that only the environment names.
+func identityTransport(proxyFor func(*url.URL) (*url.URL, error), trust *tls.Config) *http.Transport {
+	return &http.Transport{
+		Proxy:               func(r *http.Request) (*url.URL, error) { return proxyFor(r.URL) },
+		TLSClientConfig:     trust.Clone(),
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     30 * time.Second,
+	}
+}
+
+// leafOf returns the function that issues certificates.
+func leafOf(a *ca.Authority) func(string) (*tls.Certificate, error) {
+	if a == nil {
+		return func(string) (*tls.Certificate, error) { return nil, errors.New("there is no CA") }
+	}
+	return a.Leaf
+}
+
+// close ends the audiences. The proxy is shut down before.
+func (in *instance) close() {
+	for _, c := range in.caches {
+		c.Close()
+	}
+	for _, d := range in.sources {
+		d.Close()
+	}
+	in.upstream.CloseIdleConnections()
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/injectproxy/injectproxy/internal/access"
+	"github.com/injectproxy/injectproxy/internal/ca"
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
+)
+
+func newServeCommand(g *globals) *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the proxy in the foreground",
+		Long: `serve runs the proxy until it gets SIGINT or SIGTERM. It then accepts no more
+clients, gives open streams and tunnels the time that drain allows, and exits
+with status 0; a second signal ends it at once.
+
+On its first start it makes a CA that can speak for the hosts of the rules and
+no others. Clients need two settings: the proxy (HTTPS_PROXY) and that CA.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, problems, err := g.load()
+			if err != nil {
+				return err
+			}
+			printProblems(cmd.ErrOrStderr(), problems)
+			if cfg == nil {
+				return brokenConfig(problems)
+			}
+			if listen != "" {
+				if err := cfg.OverrideListen(listen); err != nil {
+					return usageError("--listen: %v", err)
+				}
+			}
+			return serve(cfg, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on, in place of the file's")
+	return cmd
+}
+
+// serve runs the proxy until a signal ends it.
+func serve(cfg *config.Config, stderr io.Writer) error {
+	log, err := telemetry.NewLogger(stderr, cfg.Log.Level, cfg.Log.Format)
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	warnOfDebugging(log, os.Getenv("GODEBUG"))
+	l, in, err := open(cfg, log)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- in.Serve(l) }()
+	for {
+		select {
+		case err := <-served:
+			in.Shutdown(canceled())
+			in.close()
+			return fmt.Errorf("serving %s: %w", l.Addr(), err)
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				log.Warn("a running serve does not reload yet: restart it to use a changed configuration")
+				continue
+			}
+			return drain(in, cfg.Drain, signals, log)
+		}
+	}
+}
+
+// open makes everything that serve needs, from the CA to the listener.
+func open(cfg *config.Config, log *slog.Logger) (net.Listener, *instance, error) {
+	if cfg.Access.Mode == "open" && !onLoopback(cfg.Listen) {
+		return nil, nil, &failure{status: exitUsage, err: fmt.Errorf("listen = %q lets everybody in the network use the tokens behind this proxy", cfg.Listen),
+			hint: `set mode = "credential" in [access], or listen on 127.0.0.1`}
+	}
+	home, err := config.Home()
+	if err != nil {
+		return nil, nil, err
+	}
+	authority, err := openCA(cfg, home, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	credential, err := access.LoadOrCreate(filepath.Join(home, "credential"))
+	if err != nil {
+		return nil, nil, err
+	}
+	policy, err := access.New(cfg.Access.Mode, credential)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, nil, listenError(cfg.Listen, err)
+	}
+	in, err := build(cfg, surroundings{authority: authority, access: policy, listeners: []net.Addr{l.Addr()}, log: log})
+	if err != nil {
+		l.Close()
+		return nil, nil, err
+	}
+	log.Info("listening", "address", l.Addr().String(), "rules", len(cfg.Rules), "ca", caFile(authority))
+	return l, in, nil
+}
+
+// openCA opens or makes the CA, and writes the bundle for clients that replace
+// their store. Without a rule or grant there is nothing to sign for, and no CA.
+func openCA(cfg *config.Config, home string, log *slog.Logger) (*ca.Authority, error) {
+	permit, err := ca.ParsePermit(cfg.Permitted())
+	if err != nil {
+		return nil, err
+	}
+	if permit.IsZero() {
+		log.Warn("there is no rule: everything is tunnelled, and nothing gets a token")
+		return nil, nil
+	}
+	dir := filepath.Join(home, "ca")
+	authority, err := ca.Ensure(dir, permit, nil)
+	if e, ok := errors.AsType[*ca.Error](err); ok {
+		return nil, &failure{status: exitFailed, err: e, hint: e.Hint}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := ca.WriteBundle(filepath.Join(dir, "bundle.pem"), authority.RootPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
+		return nil, err
+	}
+	return authority, nil
+}
+
+func caFile(a *ca.Authority) string {
+	if a == nil {
+		return ""
+	}
+	return a.RootFile()
+}
+
+func listenError(address string, err error) error {
+	f := &failure{status: exitFailed, err: fmt.Errorf("cannot listen on %s: %v", address, err)}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		f.err = fmt.Errorf("%s is in use", address)
+		f.hint = "another injectproxy may be running; stop it, or name another address with --listen"
+	}
+	return f
+}
+
+// drain ends the proxy in good order. What is still open after limit is
+// closed, and a further signal ends the wait.
+func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slog.Logger) error {
+	log.Info("draining", "limit", limit.String())
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- in.Shutdown(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			in.close()
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			log.Info("stopped", "cut_off", err != nil)
+			return nil
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
+			}
+		}
+	}
+}
+
+// warnOfDebugging tells of settings of the Go runtime that write request
+// headers, and so tokens, to stderr.
+func warnOfDebugging(log *slog.Logger, godebug string) {
+	if strings.Contains(godebug, "http2debug") {
+		log.Warn("GODEBUG=http2debug writes tokens to stderr: unset it wherever that is kept")
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+)
+
+// upstreamProxy returns which upstream proxy to use for a URL. The
+// environment is read once, here. A proxy that is one of our own listeners is
+// an error: every request would come back to us.
+func upstreamProxy(cfg *config.Config, own func(netip.AddrPort) bool) (func(*url.URL) (*url.URL, error), error) {
+	var c httpproxy.Config
+	where := "upstream_proxy in " + cfg.File
+	switch cfg.Upstream.Proxy {
+	case "env":
+		c = *httpproxy.FromEnvironment()
+		where = "HTTPS_PROXY or HTTP_PROXY in the environment"
+	case "url":
+		c.HTTPProxy, c.HTTPSProxy = cfg.Upstream.URL.String(), cfg.Upstream.URL.String()
+		c.NoProxy = strings.Join(cfg.Upstream.NoProxy, ",")
+	}
+	for _, s := range []string{c.HTTPSProxy, c.HTTPProxy} {
+		if err := checkProxy(s, where, own); err != nil {
+			return nil, err
+		}
+	}
+	return c.ProxyFunc(), nil
+}
+
+// checkProxy refuses an upstream proxy that cannot work.
+func checkProxy(s, where string, own func(netip.AddrPort) bool) error {
+	if s == "" {
+		return nil
+	}
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return &failure{status: exitUsage, err: fmt.Errorf("%s is not a valid URL", where), hint: "write http://HOST:PORT or https://HOST:PORT"}
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return &failure{status: exitUsage, err: fmt.Errorf("%s: proxies of the kind %s are not supported", where, u.Scheme), hint: "use an http or https proxy, or set upstream_proxy"}
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	// A name that does not resolve now may do so later; the dialler looks
+	// again at each address.
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	for _, a := range addrs {
+		if ap, err := netip.ParseAddrPort(net.JoinHostPort(a.Unmap().String(), port)); err == nil && own(ap) {
+			return &failure{
+				status: exitUsage, err: fmt.Errorf("%s names this proxy itself, so no request could ever leave", where),
+				hint: `start it without that variable, or set upstream_proxy in config.toml to the real proxy or to "direct"`,
+			}
+		}
+	}
+	return nil
+}
+
+// onLoopback reports whether listen is an address that only this machine can
+// reach.
+func onLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
