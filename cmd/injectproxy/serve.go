@@ -165,10 +165,15 @@ func listenError(address string, err error) error {
 	return f
 }
 
+// echo is how soon a second signal may follow the first without being meant as
+// one: timeout(1) and process managers signal the process and then its group.
+const echo = 100 * time.Millisecond
+
 // drain ends the proxy in good order. What is still open after limit is
 // closed, and a further signal ends the wait.
 func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slog.Logger) error {
 	log.Info("draining", "limit", limit.String())
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	done := make(chan error, 1)
@@ -183,7 +188,7 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 			log.Info("stopped", "cut_off", err != nil)
 			return nil
 		case s := <-signals:
-			if s != syscall.SIGHUP {
+			if s != syscall.SIGHUP && time.Since(began) > echo {
 				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
 			}
 		}
