@@ -59,7 +59,7 @@ func splitPort(hostport string) (host, port, problem string) {
 	}
 	// ParseUint alone would take a leading zero, which URL parsers treat in
 	// different ways.
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '0' {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil || port[0] == '0' {
 		return "", "", "has a port that is not a number from 1 to 65535"
 	}
 	return host, port, ""
@@ -82,8 +82,6 @@ func canonicalName(host string) (canonical, problem string) {
 		return "", "has no host"
 	case strings.Contains(host, "*"):
 		return "", "has a wildcard"
-	case strings.Contains(host, "%"):
-		return "", "has a percent sign in its host"
 	}
 	if !ascii(host) {
 		// idna reads invalid UTF-8 as U+FFFD and goes on.
@@ -97,9 +95,8 @@ func canonicalName(host string) (canonical, problem string) {
 	if problem := notName(host); problem != "" {
 		return "", problem
 	}
-	last := host[strings.LastIndexByte(host, '.')+1:]
-	if numeric(last) {
-		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is4() {
+	if numeric(host[strings.LastIndexByte(host, '.')+1:]) {
+		if _, err := netip.ParseAddr(host); err != nil {
 			return "", "has a host that looks like an IPv4 address but is not one in full decimal form"
 		}
 	}

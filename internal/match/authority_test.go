@@ -49,7 +49,7 @@ func TestAuthorityRefusesJunk(t *testing.T) {
 		"api.example/", "api.example/x", `api.example\x`, "a/b?", "api.example?x", "api.example#x", "https://api.example", "//api.example",
 		"api%2eexample", "api.example%00", "%61pi.example", "api.example%", "api example", " api.example", "api.example ", "api.example\n", "api\x00.example", "api.example\t:443",
 		"api.example;x", "api,example", "(api.example)", "<api>", "api!example", "api\"example", "*", "*.example", "a*.example",
-		"::1", "::1:443", "[::1", "::1]", "[]", "[]:443", "[::1]x", "[::1]x:443", "[::1]:", "[::1]:0", "x[::1]", "[[::1]]", "[::1]]", "[::1]]:443", "[::g]", "[1:2:3]", "[127.0.0.1]", "[api.example]",
+		"::1", "::1:443", "[::1", "[::1:443", "::1]", "[]", "[]:443", "[::1]x", "[::1]x:443", "[::1]:", "[::1]:0", "x[::1]", "[[::1]]", "[::1]]", "[::1]]:443", "[::g]", "[1:2:3]", "[127.0.0.1]", "[api.example]",
 		"[fe80::1%eth0]", "[fe80::1%25eth0]", "[::1%]", "[v1.x]",
 		"127.1", "0177.0.0.1", "0x7f.0.0.1", "0x7f000001", "2130706433", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.0x4", "api.0x", "api.0", "api.example.1", "１２７.１",
 		"api\xff.example", "\xc3(.example", "api.e\u202example", "℀.example", "a\u2048b.example", "xn--\u00fc.example", "\u200d.example", "ü*.example",

@@ -60,6 +60,7 @@ func TestParsePrefixRefuses(t *testing.T) {
 		"not valid UTF-8":              {"https://api.example/%ff", "https://api.example/\xff", "https://api.example/%c0%ae"},
 		"percent-encoded twice":        {"https://api.example/%2561", "https://api.example/%252e%252e", "https://api.example/%25u0041"},
 		"has an empty path segment":    {"https://api.example//", "https://api.example//v1", "https://api.example/v1//", "https://api.example/a//b"},
+		"without brackets":             {"https://::1/", "https://2001:db8::1:443/v1"},
 		"has a port":                   {"https://api.example:0/", "https://api.example:65536/", "https://api.example:/", "https://api.example:0443/"},
 	} {
 		for _, in := range inputs {

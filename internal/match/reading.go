@@ -131,22 +131,20 @@ func utf16Escape(s string) bool {
 }
 
 // removeDots removes dot segments and leaves empty ones alone, as RFC 3986
-// section 5.2.4 does.
+// section 5.2.4 does; a slash that it would leave at the end is of no account
+// here.
 func removeDots(path string) string {
 	if !strings.Contains(path, "/.") {
 		return path
 	}
 	segments := strings.Split(path[1:], "/")
 	kept := segments[:0]
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		if segment == ".." && len(kept) > 0 {
-			kept = kept[:len(kept)-1]
-		}
-		if !dots(segment) {
+	for _, segment := range segments {
+		switch {
+		case !dots(segment):
 			kept = append(kept, segment)
-		} else if last {
-			kept = append(kept, "")
+		case segment == ".." && len(kept) > 0:
+			kept = kept[:len(kept)-1]
 		}
 	}
 	return "/" + strings.Join(kept, "/")
