@@ -49,11 +49,11 @@ func (c *Cache) accept(t Token, serial int, now moment) (*entry, error) {
 }
 
 // classify makes an [*Error] of any error. Once the context has ended, that is
-// the cause of what a source that knows no class reports.
+// the cause of whatever a source reports without a class.
 func (c *Cache) classify(ctx context.Context, err error) error {
 	var known *Error
 	switch {
-	case errors.As(err, &known):
+	case errors.As(err, &known) && (known.Class != Unknown || ctx.Err() == nil):
 		return err
 	case ctx.Err() != nil:
 		return c.errEnded()
