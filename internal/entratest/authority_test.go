@@ -2,13 +2,10 @@ package entratest_test
 
 import (
 	"context"
-	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"io"
-	"math/big"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -257,86 +254,37 @@ func TestUserTokenCarriesScopes(t *testing.T) {
 	}
 }
 
-// fetchKeys returns the key set at path, by key id.
-func fetchKeys(t *testing.T, a *entratest.Authority, path string) map[string]*rsa.PublicKey {
-	t.Helper()
-	var set struct {
-		Keys []struct{ Kid, Kty, Use, N, E string }
+func TestTokenEndpointSaysHowLongATokenLives(t *testing.T) {
+	t.Parallel()
+	type answer struct {
+		ExpiresIn int64 `json:"expires_in"`
+		RefreshIn int64 `json:"refresh_in"`
 	}
-	getJSON(t, a, path, &set)
-	keys := make(map[string]*rsa.PublicKey)
-	for _, k := range set.Keys {
-		n, errN := base64.RawURLEncoding.DecodeString(k.N)
-		e, errE := base64.RawURLEncoding.DecodeString(k.E)
-		if err := errors.Join(errN, errE); err != nil || k.Kty != "RSA" || k.Use != "sig" {
-			t.Fatalf("key %+v: %v", k, err)
+	for lifetime, want := range map[time.Duration]answer{
+		0:              {ExpiresIn: 3600},
+		time.Second:    {ExpiresIn: 1},
+		24 * time.Hour: {ExpiresIn: 86400, RefreshIn: 43200},
+	} {
+		now := time.Now().Truncate(time.Second).Add(500 * time.Millisecond)
+		a := start(t, func(o *entratest.Options) { o.Lifetime, o.Now = lifetime, func() time.Time { return now } })
+		var got answer
+		postJSON(t, a, tenant+"/oauth2/v2.0/token", secretForm(nil), &got)
+		if got != want {
+			t.Errorf("lifetime %s: %+v, want %+v", lifetime, got, want)
 		}
-		keys[k.Kid] = &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
 	}
-	return keys
 }
 
-func getJSON(t *testing.T, a *entratest.Authority, path string, into any) {
-	t.Helper()
-	resp, err := a.HTTPClient().Get(a.URL() + path)
+func TestCertificateToTrustIsHandedOut(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(a.CAPEM()) {
+		t.Fatal("no certificate in CAPEM")
+	}
+	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: pool}}).DialContext(t.Context(), "tcp", strings.TrimPrefix(a.URL(), "https://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: status %d, %s, %v", path, resp.StatusCode, body, err)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestTokenVerifiesByThePublishedKeys(t *testing.T) {
-	t.Parallel()
-	a := start(t)
-	verify := func(token, keysPath string) error {
-		keys := fetchKeys(t, a, keysPath)
-		_, err := jwt.Parse(token, func(tok *jwt.Token) (any, error) {
-			if key := keys[tok.Header["kid"].(string)]; key != nil {
-				return key, nil
-			}
-			return nil, errors.New("key not published")
-		}, jwt.WithValidMethods([]string{"RS256"}))
-		return err
-	}
-	var config struct {
-		Issuer  string
-		KeysURI string `json:"jwks_uri"`
-	}
-	getJSON(t, a, "/"+tenant+"/v2.0/.well-known/openid-configuration", &config)
-	if want := a.URL() + "/" + tenant + "/v2.0"; config.Issuer != want {
-		t.Errorf("issuer %q, want %q", config.Issuer, want)
-	}
-	keysPath := strings.TrimPrefix(config.KeysURI, a.URL())
-
-	old := mustGet(t, secretCredential(t, a, secret), "api://"+apiV1+"/.default")
-	if err := verify(old, keysPath); err != nil {
-		t.Errorf("by %s: %v", keysPath, err)
-	}
-	if err := verify(old, "/"+tenant+"/discovery/keys"); err != nil {
-		t.Errorf("by the v1 key set: %v", err)
-	}
-	if err := a.RotateKey(); err != nil {
-		t.Fatal(err)
-	}
-	rotated := mustGet(t, secretCredential(t, a, secret), "api://"+apiV1+"/.default")
-	if err := errors.Join(verify(old, keysPath), verify(rotated, keysPath)); err != nil {
-		t.Errorf("after rotation: %v", err)
-	}
-	a.RetireKeys()
-	if err := verify(rotated, keysPath); err != nil {
-		t.Errorf("after the old key's end: %v", err)
-	}
-	if verify(old, keysPath) == nil {
-		t.Error("the old key is still published after its end")
-	}
-	if _, err := a.Validate(old, apiV1); !errors.Is(err, jwt.ErrTokenUnverifiable) {
-		t.Errorf("Validate after the old key's end: %v", err)
-	}
+	conn.Close()
 }

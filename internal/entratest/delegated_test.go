@@ -2,6 +2,8 @@ package entratest_test
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -106,6 +108,55 @@ func TestDelegatedGrantsRefuse(t *testing.T) {
 		if code := post(t.Context(), t, a, tenant, secretForm(form)); code != 70000 {
 			t.Errorf("%s: AADSTS%d, want AADSTS70000", name, code)
 		}
+	}
+}
+
+func TestCodesAndRefreshTokensBelongToOneClientAndTenant(t *testing.T) {
+	t.Parallel()
+	const otherApp, otherTenant = apiV1, apiV2
+	a := start(t, func(o *entratest.Options) {
+		o.Tenants = append(o.Tenants, otherTenant)
+		o.Clients = []entratest.Client{{ID: app, Public: true}, {ID: otherApp, Public: true}}
+	})
+	var begun struct {
+		DeviceCode string `json:"device_code"`
+		UserCode   string `json:"user_code"`
+	}
+	postJSON(t, a, tenant+"/oauth2/v2.0/devicecode", secretForm(nil), &begun)
+	if err := a.SignIn(begun.UserCode, ada); err != nil {
+		t.Fatal(err)
+	}
+	redeem := secretForm(url.Values{"grant_type": {"device_code"}, "device_code": {begun.DeviceCode}})
+	foreign := secretForm(url.Values{"grant_type": {"device_code"}, "device_code": {begun.DeviceCode}, "client_id": {otherApp}})
+	if code := post(t.Context(), t, a, tenant, foreign); code != 70000 {
+		t.Errorf("another client with the device code: AADSTS%d", code)
+	}
+	var answered struct {
+		Refresh string `json:"refresh_token"`
+	}
+	postJSON(t, a, tenant+"/oauth2/v2.0/token", redeem, &answered)
+	refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {answered.Refresh}}
+	if code := post(t.Context(), t, a, otherTenant, secretForm(refresh)); code != 70000 {
+		t.Errorf("another tenant with the refresh token: AADSTS%d", code)
+	}
+	if code := post(t.Context(), t, a, tenant, secretForm(refresh)); code != 0 {
+		t.Errorf("the client itself: AADSTS%d", code)
+	}
+	refresh.Set("client_id", otherApp)
+	if code := post(t.Context(), t, a, tenant, secretForm(refresh)); code != 70000 {
+		t.Errorf("another client with the refresh token: AADSTS%d", code)
+	}
+}
+
+func postJSON(t *testing.T, a *entratest.Authority, path string, form url.Values, into any) {
+	t.Helper()
+	resp, err := a.HTTPClient().PostForm(a.URL()+"/"+path, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %d, %v", path, resp.StatusCode, err)
 	}
 }
 

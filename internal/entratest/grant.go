@@ -67,10 +67,8 @@ func acrClaim(r *Resource) string {
 	return "appidacr"
 }
 
-// seconds rounds up, so that a fresh token's expires_in is its lifetime.
-func seconds(d time.Duration) int64 {
-	return max(0, int64((d+time.Second-1)/time.Second))
-}
+// seconds rounds down.
+func seconds(d time.Duration) int64 { return max(0, int64(d/time.Second)) }
 
 // defaultScope returns the audience and resource of the one scope a client
 // may ask for itself, "<audience>/.default".

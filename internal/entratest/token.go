@@ -62,7 +62,9 @@ func (g Grant) key() string {
 }
 
 func (a *Authority) newToken(g Grant, resource *Resource) (issued, error) {
-	expiry := a.now().Add(a.lifetime).Truncate(time.Second)
+	// exp has whole seconds: rounded up, the token lives for as long as
+	// expires_in, rounded down, says.
+	expiry := a.now().Add(a.lifetime + time.Second - 1).Truncate(time.Second)
 	value, err := a.sign(a.claims(g, resource, expiry))
 	if err != nil {
 		return issued{}, err
