@@ -21,7 +21,7 @@ type Failure struct {
 	Code        int           // AADSTS code; it gives the fields below it their defaults
 	Status      int           // HTTP status
 	Error       string        // OAuth error, such as invalid_grant
-	Description string        // text after "AADSTS<code>: "; {client}, {tenant} and {scope} are filled in
+	Description string        // text after "AADSTS<code>: "; {client}, {tenant}, {scope}, {resource} are filled in
 	SubError    string        // such as basic_action
 	Claims      string        // claims challenge, a JSON object
 	RetryAfter  time.Duration // in whole seconds
