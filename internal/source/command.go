@@ -18,8 +18,9 @@ import (
 const linger = time.Second
 
 type command struct {
-	argv []string
-	env  []string
+	argv   []string
+	env    []string
+	linger time.Duration
 }
 
 // NewCommand returns a source that runs argv at each call and yields what it
@@ -34,7 +35,7 @@ type command struct {
 //
 // Nothing that a command prints reaches an error, as nobody can tell where in
 // it a secret stands; its standard error is only searched for an AADSTS code.
-func NewCommand(argv, env []string) token.Source { return &command{argv, env} }
+func NewCommand(argv, env []string) token.Source { return &command{argv, env, linger} }
 
 func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
@@ -61,34 +62,41 @@ var errTooLong = fmt.Errorf("printed more than %d bytes", maxToken)
 
 // run returns what the command printed.
 func (c *command) run(ctx context.Context) (stdout, stderr []byte, err error) {
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	out := &capped{full: func() { cancel(errTooLong) }}
 	diag := &capped{full: func() {}} // a chatty command is no failure
 
-	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
 	cmd.Env = c.env
 	if cmd.Env == nil {
 		cmd.Env = environ()
 	}
 	cmd.Stdout, cmd.Stderr = out, diag
-	cmd.WaitDelay = linger
+	cmd.WaitDelay = c.linger
 	group, err := newGroup(cmd)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer group.close()
-	cmd.Cancel = group.kill
-
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}
 	group.started()
+
+	// Not exec.CommandContext: that one stops looking at the context once the
+	// command has ended, though others may still hold its output.
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		group.kill()
+	})
 	err = cmd.Wait()
-	if ctx.Err() != nil {
-		// Once more: the command may have ended just before its context, and
-		// Cancel is for a command that runs.
-		_ = group.kill()
+	if !stop() {
+		<-killed
 		return nil, nil, context.Cause(ctx)
 	}
 	if errors.Is(err, exec.ErrWaitDelay) {

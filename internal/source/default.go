@@ -55,6 +55,7 @@ type Default struct {
 	scope   string
 	options azidentity.DefaultAzureCredentialOptions
 	client  *http.Client
+	limit   time.Duration // of one acquisition
 
 	ctx   context.Context // ends with Close
 	stop  context.CancelFunc
@@ -78,6 +79,7 @@ func NewDefault(e Entra, o DefaultOptions) (*Default, error) {
 		entra:  e,
 		scope:  audience.Scope,
 		client: newClient(o.Transport),
+		limit:  limit,
 		slots:  make(chan struct{}, maxCalls),
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
@@ -138,7 +140,7 @@ func (d *Default) Close() {
 func (d *Default) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	if chain := os.Getenv(chainVariable); chain == "" || chain == "prod" {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
+		ctx, cancel = context.WithTimeout(ctx, d.limit)
 		defer cancel()
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -56,7 +56,9 @@ func (f *file) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return token.Token{}, f.fail(token.Transient, "is being written")
+			e := f.fail(token.Transient, "is being written")
+			e.Err = ctx.Err()
+			return token.Token{}, e
 		case <-time.After(settleWait):
 		}
 	}

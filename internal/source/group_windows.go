@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"os/exec"
 
 	"golang.org/x/sys/windows"
@@ -36,8 +35,10 @@ func (g *group) started() {
 	_ = windows.AssignProcessToJobObject(g.job, p) // fails only if it has ended
 }
 
-func (g *group) kill() error {
-	return errors.Join(windows.TerminateJobObject(g.job, 1), g.cmd.Process.Kill())
+// kill ends them all; that they have ended already is no failure.
+func (g *group) kill() {
+	_ = windows.TerminateJobObject(g.job, 1)
+	_ = g.cmd.Process.Kill()
 }
 
 func (g *group) close() { windows.CloseHandle(g.job) }

@@ -27,8 +27,10 @@ func parseOutput(out []byte, now time.Time) (value string, expiry time.Time, err
 	if value, err = tokenField(fields); err != nil {
 		return "", time.Time{}, err
 	}
-	expiry, err = expiryField(fields, now)
-	return value, expiry, err
+	if expiry, err = expiryField(fields, now); err != nil {
+		return "", time.Time{}, err
+	}
+	return value, expiry, nil
 }
 
 func tokenField(fields map[string]json.RawMessage) (string, error) {
@@ -79,8 +81,12 @@ func instant(raw json.RawMessage, relative bool, now time.Time) (time.Time, erro
 	case relative:
 		return time.Time{}, err
 	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		t, err = time.ParseInLocation(azLocal, text, time.Local)
 	}
-	return time.ParseInLocation(azLocal, text, time.Local)
+	if err == nil && (t.Unix() < 1 || t.Unix() > maxEpoch) {
+		err = errNotSeconds // an offset reaches beyond either end
+	}
+	return t, err
 }
