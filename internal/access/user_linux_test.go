@@ -92,7 +92,7 @@ func TestAnotherUserNeedsTheCredential(t *testing.T) {
 	}
 }
 
-// Kernels before 6.17 report uid 0 for a socket whose process has closed it,
+// Some kernels report uid 0 for a socket whose process has closed it,
 // which is ours where the proxy runs as root.
 func TestSocketThatAnotherUserClosedIsNobodys(t *testing.T) {
 	l := listen(t, "tcp4", "127.0.0.1:0")

@@ -1,0 +1,76 @@
+package telemetry
+
+import (
+	"context"
+	"log"
+	"log/slog"
+	"strings"
+)
+
+// LibraryLog returns a logger for libraries that want one of package log, such
+// as [net/http.Server.ErrorLog] and goproxy. Each message becomes one record
+// of l with the attribute library: a panic at level error, what clients cause
+// by leaving or by not trusting us at debug, other complaints at warn. Queries
+// and credentials in URLs are masked, whatever l does.
+func LibraryLog(l *slog.Logger, library string) *log.Logger {
+	return log.New(libraryWriter{l.With("library", library)}, "", 0)
+}
+
+type libraryWriter struct{ log *slog.Logger }
+
+// Write logs one message. Package log calls it once for each.
+func (w libraryWriter) Write(p []byte) (int, error) {
+	level := levelOf(string(p))
+	if !w.log.Enabled(context.Background(), level) {
+		return len(p), nil
+	}
+	message, stack, _ := strings.Cut(strings.TrimSpace(string(mask(p))), "\n")
+	var attrs []slog.Attr
+	if stack != "" {
+		attrs = append(attrs, slog.String("stack", stack))
+	}
+	w.log.LogAttrs(context.Background(), level, hideQueries(message), attrs...)
+	return len(p), nil
+}
+
+// noise is how messages read that are no one's fault here: what goproxy says
+// of its progress, and what follows from a client that left, speaks no TLS,
+// or does not trust our certificate (the proxy reports that one itself).
+var noise = [...]string{
+	"] INFO: ",
+	"TLS handshake error",
+	"http2: ",
+	"superfluous response.WriteHeader",
+	"URL query contains semicolon",
+	"Unsolicited response received on idle HTTP channel",
+	"broken pipe",
+	"connection reset by peer",
+	"use of closed network connection",
+	"context canceled",
+	"i/o timeout",
+	"EOF",
+}
+
+func levelOf(message string) slog.Level {
+	if strings.Contains(message, "panic serving ") {
+		return slog.LevelError
+	}
+	for _, s := range noise {
+		if strings.Contains(message, s) {
+			return slog.LevelDebug
+		}
+	}
+	return slog.LevelWarn
+}
+
+// hideQueries masks the query of everything in s that may be a URL: goproxy
+// also prints URLs that are only a path.
+func hideQueries(s string) string {
+	words := strings.Split(s, " ")
+	for i, word := range words {
+		if path, query, ok := strings.Cut(word, "?"); ok && query != "" {
+			words[i] = path + "?" + masked
+		}
+	}
+	return strings.Join(words, " ")
+}
