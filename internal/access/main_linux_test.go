@@ -157,7 +157,7 @@ func asUser(t *testing.T, uid uint32, addr, from string) *exec.Cmd {
 	// By this name the other user needs no way through the directories that
 	// lead to the binary.
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), dialVar+"="+addr, fromVar+"="+from)
+	cmd.Env = append(os.Environ(), dialVar+"="+addr, fromVar+"="+from, "GORACE=atexit_sleep_ms=0")
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	return cmd
