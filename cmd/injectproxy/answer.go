@@ -32,7 +32,7 @@ func (t answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	if errors.Is(err, inject.ErrRefused) {
 		return nil, &proxy.Answer{
 			Status: http.StatusBadGateway, Type: "token-withheld", Title: "The token was withheld", Reason: "http_request_denied", Final: true,
-			Detail: "On a second look the request was not under its rule's prefix. Nothing was sent.", Err: err,
+			Detail: sentence(strings.TrimPrefix(err.Error(), "inject: ")) + " Nothing was sent.", Err: err,
 		}
 	}
 	return nil, err
