@@ -1,0 +1,310 @@
+package retry_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/injectproxy/injectproxy/internal/inject"
+	"github.com/injectproxy/injectproxy/internal/retry"
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+func TestSecondAnswerIsFinal(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		var hits atomic.Int32
+		r := newRoute(t, serve(t, proto, func(w http.ResponseWriter, r *http.Request) {
+			hits.Add(1)
+			w.WriteHeader(401)
+			io.WriteString(w, "no to "+bearer(r))
+		}))
+		status, answer, use := r.do("POST", strings.NewReader("body"))
+		want(t, "status", status, 401)
+		want(t, "answer", answer, "no to token-2")
+		want(t, "requests upstream", hits.Load(), 2)
+		want(t, "attempts", use.Attempts, 2)
+		want(t, "outcome", use.Retry, "refused again")
+		want(t, "token noted", use.Token.Reveal(), "token-2")
+		// It drops no token: the fresh one is the one in use.
+		tok, err := r.cache.Token(t.Context())
+		want(t, "error of the cache", err, nil)
+		want(t, "token kept", tok.Reveal(), "token-2")
+		r.released()
+	})
+}
+
+func TestOnlyARefusalOfTheTokenIsARefusal(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		status     int
+		challenges []string
+		healed     bool
+	}{
+		{"401", 401, nil, true},
+		{"401 with a challenge of another kind", 401, []string{`Basic realm="x"`}, true},
+		{"403 invalid_token", 403, []string{`Bearer error="invalid_token"`}, true},
+		{"403 invalid_token in the second value", 403, []string{`Basic realm="x"`, `Bearer realm="y", error="invalid_token"`}, true},
+		{"403 invalid_token in the second challenge", 403, []string{`Basic realm="x", bearer realm=y, Error=invalid_token`}, true},
+		{"403 with claims", 403, []string{`Bearer claims="e30"`}, true},
+		{"403", 403, nil, false},
+		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, false},
+		{"403 that mentions it", 403, []string{`Bearer error_description="not error=\"invalid_token\""`}, false},
+		{"403 with claims that do not decode", 403, []string{`Bearer claims="????"`}, false},
+		{"400 invalid_token", 400, []string{`Bearer error="invalid_token"`}, false},
+		{"407", 407, nil, false},
+		{"500", 500, nil, false},
+		{"302", 302, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRoute(t, serve(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+				if bearer(r) == "token-2" {
+					return
+				}
+				w.Header()["Www-Authenticate"] = c.challenges
+				w.WriteHeader(c.status)
+				io.WriteString(w, "original")
+			}))
+			status, answer, use := r.do("GET", nil)
+			if c.healed {
+				want(t, "status", status, 200)
+				want(t, "outcome", use.Retry, "healed")
+				return
+			}
+			want(t, "status", status, c.status)
+			want(t, "answer", answer, "original")
+			want(t, "outcome", use.Retry, "")
+			want(t, "attempts", use.Attempts, 1)
+			want(t, "acquisitions", len(r.mint.asked()), 1)
+		})
+	}
+}
+
+func TestClaimsOfAChallengeReachTheSource(t *testing.T) {
+	t.Parallel()
+	const claims = `{"access_token":{"nbf":{"essential":true,"value":"17?>~00"}}}`
+	r := newRoute(t, serve(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
+		if bearer(r) != "token-2" {
+			w.Header().Set("WWW-Authenticate", retry.Spellings(claims)[0])
+			w.WriteHeader(401)
+		}
+	}))
+	status, _, _ := r.do("GET", nil)
+	want(t, "status", status, 200)
+	want(t, "claims", r.mint.asked()[1].Claims, claims)
+}
+
+func TestSameTokenAgainIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	var hits atomic.Int32
+	r := newRoute(t, serve(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
+		hits.Add(1)
+		only("another")(w, r)
+	}))
+	r.mint.give = func(context.Context, int) (string, error) { return "the-only-one", nil }
+	status, answer, use := r.do("POST", strings.NewReader("body"))
+	want(t, "status", status, 401)
+	want(t, "the upstream's own answer", answer, "denied\n")
+	want(t, "requests upstream", hits.Load(), 1)
+	want(t, "outcome", use.Retry, "same token")
+	if log := r.log.String(); !strings.Contains(log, `outcome="same token" source=mint`) {
+		t.Errorf("the log does not name the source: %s", log)
+	}
+	r.released()
+}
+
+func TestSourceThatFailsLeavesTheAnswerAlone(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		r := newRoute(t, serve(t, proto, only("another")))
+		r.mint.give = func(_ context.Context, n int) (string, error) {
+			if n == 1 {
+				return "token-1", nil
+			}
+			return "", &token.Error{Class: token.Transient, Source: "mint", Message: "the mint is closed"}
+		}
+		status, answer, use := r.do("POST", strings.NewReader("body"))
+		want(t, "status", status, 401)
+		want(t, "the upstream's own answer", answer, "denied\n")
+		want(t, "outcome", use.Retry, "refresh failed")
+		if !strings.Contains(r.log.String(), "the mint is closed") {
+			t.Errorf("the log does not say why: %s", r.log)
+		}
+		r.released()
+	})
+}
+
+func TestClientsOwnTokenIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	r := newRoute(t, serve(t, "HTTP/1.1", only("another")), func(_ *route, _ *retry.Options, o *inject.Options) { o.Keep = true })
+	req, use := r.request("GET", nil)
+	req.Header.Set("Authorization", "Bearer mine")
+	status, _ := r.send(req)
+	want(t, "status", status, 401)
+	want(t, "outcome", use.Retry, "")
+	want(t, "acquisitions", len(r.mint.asked()), 0)
+}
+
+func TestClientThatLeavesEndsTheWait(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		var hits atomic.Int32
+		r := newRoute(t, serve(t, proto, refuseAfter(4, &hits)))
+		asked, never := make(chan struct{}), make(chan struct{})
+		t.Cleanup(func() { close(never) })
+		r.mint.give = func(ctx context.Context, n int) (string, error) {
+			if n == 2 {
+				close(asked)
+				select {
+				case <-never:
+				case <-ctx.Done():
+				}
+				return "", ctx.Err()
+			}
+			return "token-1", nil
+		}
+		body, client := io.Pipe()
+		go io.WriteString(client, "half")
+		req, use := r.request("POST", body)
+		ctx, leave := context.WithCancel(req.Context())
+		go func() { <-asked; leave() }()
+		resp, err := r.chain.RoundTrip(req.WithContext(ctx))
+		if err == nil {
+			resp.Body.Close()
+		}
+		want(t, "outcome", use.Retry, "client left")
+		want(t, "requests upstream", hits.Load(), 1)
+		// The client's body is closed, though a read of it was under way.
+		for {
+			if _, err := io.WriteString(client, "more"); err != nil {
+				want(t, "error of the client's body", err, io.ErrClosedPipe)
+				break
+			}
+		}
+		r.released()
+	})
+}
+
+func TestRequestWithoutUseInItsContextIsRetriedToo(t *testing.T) {
+	t.Parallel()
+	r := newRoute(t, serve(t, "HTTP/1.1", only("token-2")))
+	req, _ := r.request("GET", nil)
+	status, _ := r.send(req.WithContext(context.Background()))
+	want(t, "status", status, 200)
+}
+
+func TestUseOfAnEarlierRequestIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRoute(t, serve(t, "HTTP/1.1", only("token-2")))
+	req, use := r.request("GET", nil)
+	stale, err := token.New("stale", "before", use.Token.Expiry())
+	want(t, "error", err, nil)
+	use.Next, use.Retry = stale, "healed"
+	r.send(req)
+	r.send(req)
+	want(t, "outcome of the last", use.Retry, "")
+	want(t, "token of the last", use.Token.Reveal(), "token-2")
+}
+
+func TestTrailersArriveWithTheReplay(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		r := newRoute(t, serve(t, proto, func(w http.ResponseWriter, r *http.Request) {
+			only("token-2")(w, r)
+			if bearer(r) == "token-2" {
+				want(t, "trailer", r.Trailer.Get("X-Checksum"), "abc")
+				want(t, "smuggled trailer", r.Trailer.Get("Authorization"), "")
+			}
+		}))
+		req, _ := r.request("POST", nil)
+		req.Trailer = http.Header{"X-Checksum": nil}
+		body := stream{bytes.NewReader(make([]byte, 100<<10))}
+		req.Body, req.ContentLength = &ending{Reader: body, end: func() {
+			req.Trailer.Set("X-Checksum", "abc")
+			req.Trailer.Set("Authorization", "Bearer smuggled")
+		}}, -1
+		status, _ := r.send(req)
+		want(t, "status", status, 200)
+	})
+}
+
+// ending does something at the end of a body, as a server does with trailers.
+type ending struct {
+	io.Reader
+	once sync.Once
+	end  func()
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.Reader.Read(p)
+	if err == io.EOF {
+		e.once.Do(e.end)
+	}
+	return n, err
+}
+
+func (e *ending) Close() error { return nil }
+
+func TestExpectContinueRefusedBeforeTheBodyIsAskedFor(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		r := newRoute(t, serve(t, proto, func(w http.ResponseWriter, r *http.Request) {
+			if bearer(r) != "token-2" {
+				deny(w)
+				return
+			}
+			only("token-2")(w, r)
+		}))
+		data, sum := content(300 << 10)
+		req, _ := r.request("POST", bytes.NewReader(data))
+		req.Header.Set("Expect", "100-continue")
+		status, answer := r.send(req)
+		want(t, "status", status, 200)
+		want(t, "hash of the body that arrived", answer, sum)
+		r.released()
+	})
+}
+
+func TestUpgradeIsRetriedAndSwitches(t *testing.T) {
+	t.Parallel()
+	r := newRoute(t, serve(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
+		if bearer(r) != "token-2" {
+			deny(w)
+			return
+		}
+		conn, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		line, _ := buf.ReadString('\n')
+		io.WriteString(conn, line)
+	}))
+	req, _ := r.request("GET", nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := r.chain.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	want(t, "status", resp.StatusCode, 101)
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		t.Fatal("the switched connection cannot be written to")
+	}
+	io.WriteString(conn, "hello\n")
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	want(t, "error", err, nil)
+	want(t, "echo", line, "hello\n")
+}
