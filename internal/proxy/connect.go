@@ -5,6 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/injectproxy/injectproxy/internal/match"
 )
@@ -94,15 +97,21 @@ func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
 	p.goproxy.ServeHTTP(&hijacker{w}, r.WithContext(ctx))
 }
 
-// connectAuthority returns the canonical authority of a CONNECT, whose target
-// must name a port (RFC 9110, section 9.3.6).
+// connectAuthority returns the authority of a CONNECT, whose target must name
+// a port (RFC 9110, section 9.3.6): canonical where it has such a form. A host
+// that has none can be in no rule, and is tunnelled as it was written.
 func connectAuthority(r *http.Request) (string, error) {
-	if _, port, err := net.SplitHostPort(r.RequestURI); err != nil {
+	host, port, err := net.SplitHostPort(r.RequestURI)
+	if err != nil {
 		return "", err
-	} else if port == "" {
-		return "", &net.AddrError{Err: "missing port", Addr: r.RequestURI}
 	}
-	return match.Authority(r.RequestURI)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || !httpguts.ValidHostHeader(r.RequestURI) {
+		return "", &net.AddrError{Err: "not host:port", Addr: r.RequestURI}
+	}
+	if authority, err := match.Authority(r.RequestURI); err == nil {
+		return authority, nil
+	}
+	return r.RequestURI, nil
 }
 
 // hijacker gives goproxy the connection with the bytes that arrived in the
