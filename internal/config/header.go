@@ -45,18 +45,8 @@ func (t *table) headerName(key, absent string) string {
 // shown: most are keys. Only a trusted file may read variables and files.
 func (t *table) headers(key, injected string, trusted bool) []Header {
 	section := t.section(key)
-	names := make([]string, 0, len(section.keys))
-	for name := range section.keys {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if c := section.at(a).compare(section.at(b)); c != 0 {
-			return c
-		}
-		return strings.Compare(a, b)
-	})
 	var headers []Header
-	for _, name := range names {
+	for _, name := range section.inOrder() {
 		switch problem := badHeader(name); {
 		case problem != "":
 			section.errorf(section.at(name), "headers: %s %s", show(name), problem)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -82,12 +83,7 @@ func (c *Config) Permitted() []string {
 			hosts[hostOf(prefix)] = true
 		}
 	}
-	permitted := make([]string, 0, len(hosts))
-	for host := range hosts {
-		permitted = append(permitted, host)
-	}
-	slices.Sort(permitted)
-	return permitted
+	return slices.Sorted(maps.Keys(hosts))
 }
 
 func hostOf(p match.Prefix) string {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Problem is something wrong with a configuration. Message and Hint never
@@ -22,14 +24,21 @@ func (p Problem) String() string {
 	if p.Warning {
 		message = "warning: " + message
 	}
-	if p.Line == 0 {
-		return p.File + ": " + message
-	}
-	return fmt.Sprintf("%s: %s", p.Position, message)
+	return p.Position.String() + ": " + message
 }
 
-// String returns "FILE:LINE".
-func (p Position) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
+// String returns "FILE:LINE", or "FILE" without a line. Files of a team may
+// come with any name: one that could break out of its line is quoted.
+func (p Position) String() string {
+	file := p.File
+	if strings.ContainsFunc(file, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		file = strconv.Quote(file)
+	}
+	if p.Line == 0 {
+		return file
+	}
+	return file + ":" + strconv.Itoa(p.Line)
+}
 
 // compare orders places by file, line and column.
 func (p Position) compare(q Position) int {
@@ -70,6 +79,32 @@ func (r *report) firstError(from int) *Problem {
 	return nil
 }
 
+// limit keeps the first n of the problems from index on, errors before
+// warnings, and says how many more there are.
+func (r *report) limit(from, n int) {
+	all := r.problems[from:]
+	if len(all) <= n {
+		return
+	}
+	slices.SortStableFunc(all, func(a, b Problem) int {
+		return cmp.Or(compareBool(a.Warning, b.Warning), a.compare(b.Position))
+	})
+	r.problems = r.problems[:from+n]
+	last := slices.MaxFunc(all[:n], func(a, b Problem) int { return a.compare(b.Position) })
+	r.warnf(last.Position, "and %d more problems in this file", len(all)-n)
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
 // sorted returns the problems by line within each file, the files in the order
 // in which they were first mentioned.
 func (r *report) sorted() []Problem {
@@ -80,7 +115,7 @@ func (r *report) sorted() []Problem {
 		}
 	}
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), a.compare(b.Position))
 	})
 	return r.problems
 }

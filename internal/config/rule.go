@@ -103,14 +103,17 @@ func (t *table) prefix(list []match.Prefix, raw string, confine func(match.Prefi
 		t.errorf(t.at(key...), "%v", err)
 		return list
 	}
-	if slices.Contains(list, p) {
+	problem := ""
+	if confine != nil {
+		problem = confine(p)
+	}
+	switch {
+	case problem != "":
+		t.errorf(t.at(key...), "prefix %s %s", p, problem)
+		return list
+	case slices.Contains(list, p):
 		t.errorf(t.at(key...), "prefix %s stands there twice", p)
 		return list
-	}
-	if confine != nil {
-		if problem := confine(p); problem != "" {
-			t.errorf(t.at(key...), "prefix %s %s", p, problem)
-		}
 	}
 	return append(list, p)
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,27 +53,31 @@ func (t *table) section(key string) *table {
 	return &table{document: t.document, path: append(slices.Clip(t.path), key), title: "[" + key + "]", keys: keys}
 }
 
+// inOrder returns the keys in file order.
+func (t *table) inOrder() []string {
+	return slices.SortedFunc(maps.Keys(t.keys), func(a, b string) int {
+		return cmp.Or(t.at(a).compare(t.at(b)), strings.Compare(a, b))
+	})
+}
+
 // named returns the tables [key.NAME] in file order and reports names that
 // could not be written in a log or a metric.
 func (t *table) named(key string) []*table {
 	section := t.section(key)
 	var tables []*table
-	for name := range section.keys {
+	for _, name := range section.inOrder() {
 		keys, ok := value[map[string]any](section, name, fmt.Sprintf("a table, [%s.NAME]", key))
 		if !ok {
 			continue
 		}
 		sub := &table{document: t.document, path: append(slices.Clip(section.path), name), keys: keys}
-		sub.title = fmt.Sprintf("[%s]", strings.Join(sub.path, "."))
+		sub.title = "[" + strings.Join(sub.path, ".") + "]"
 		if !isName(name) {
 			sub.title = fmt.Sprintf("[%s.%s]", strings.Join(section.path, "."), show(name))
 			t.errorf(sub.at(), "%s: a name has letters, digits, '.', '_' and '-', 64 at most", sub.title)
 		}
 		tables = append(tables, sub)
 	}
-	slices.SortFunc(tables, func(a, b *table) int {
-		return cmp.Or(a.at().compare(b.at()), strings.Compare(a.leaf(), b.leaf()))
-	})
 	return tables
 }
 
@@ -110,7 +115,7 @@ func (t *table) each(key string) []*table {
 
 // done reports the keys that no accessor asked for.
 func (t *table) done() {
-	for key := range t.keys {
+	for _, key := range slices.Sorted(maps.Keys(t.keys)) {
 		if !slices.Contains(t.known, key) {
 			t.errorf(t.at(key), "unknown key %s%s%s", show(key), in(t.title), didYouMean(key, t.known))
 		}

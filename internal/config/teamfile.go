@@ -2,9 +2,15 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
+
+// maxTeamProblems is how many problems of one team file are told: it is not
+// trusted to leave room in the log for others.
+const maxTeamProblems = 100
 
 // teamFile is what one included file adds.
 type teamFile struct {
@@ -21,6 +27,7 @@ func (c *Config) teamFiles(r *report, files []string, taken *claims) {
 		from := len(r.problems)
 		f := c.teamFile(r, file)
 		taken.rules(r, f.rules)
+		r.limit(from, maxTeamProblems)
 		if team := c.team(f.team); team != nil {
 			team.Files = append(team.Files, file)
 		}
@@ -113,7 +120,7 @@ func (c *Config) confined(d *document, top *table, team *Team, f *teamFile) {
 
 // onlyRules reports what else than rules stands in a team file.
 func (t *table) onlyRules(trusted bool) {
-	for key := range t.keys {
+	for _, key := range slices.Sorted(maps.Keys(t.keys)) {
 		switch {
 		case key == "team" || key == "rule" || trusted && key == "audience":
 		case key == "audience" || strings.HasPrefix(key, "token_"):
