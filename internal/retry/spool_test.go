@@ -1,0 +1,213 @@
+package retry
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+)
+
+func opened(t *testing.T, s *spool) io.ReadCloser {
+	t.Helper()
+	tap, err := s.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tap
+}
+
+func TestTapsOfOneBodyNeverReadAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	src := &exclusive{Reader: bytes.NewReader(bytes.Repeat([]byte("0123456789"), 20_000))}
+	s := newSpool(src, -1, 1<<20, NewBudget(1<<20))
+	done := make(chan struct{})
+	var readers int
+	for range 20 {
+		tap := opened(t, s)
+		readers++
+		go func() {
+			defer func() { done <- struct{}{} }()
+			defer tap.Close()
+			io.Copy(io.Discard, tap)
+		}()
+	}
+	last := opened(t, s)
+	got, err := io.ReadAll(last)
+	if err != nil || len(got) != 200_000 {
+		t.Errorf("the last tap read %d bytes, %v", len(got), err)
+	}
+	last.Close()
+	s.finish()
+	for range readers {
+		<-done
+	}
+	if src.clash.Load() {
+		t.Error("two reads of the client's body at once")
+	}
+}
+
+type exclusive struct {
+	io.Reader
+	busy, clash, closed atomic.Bool
+}
+
+func (e *exclusive) Read(p []byte) (int, error) {
+	if !e.busy.CompareAndSwap(false, true) {
+		e.clash.Store(true)
+	}
+	defer e.busy.Store(false)
+	return e.Reader.Read(p[:min(len(p), 100)])
+}
+
+func (e *exclusive) Close() error { e.closed.Store(true); return nil }
+
+func TestClientsBodyIsClosedOnceNoAttemptFollows(t *testing.T) {
+	for name, end := range map[string]func(*spool, io.ReadCloser){
+		"attempt closed, then final": func(s *spool, tap io.ReadCloser) { tap.Close(); s.finish() },
+		"final, then attempt closed": func(s *spool, tap io.ReadCloser) { s.finish(); tap.Close() },
+		"final after a second":       func(s *spool, tap io.ReadCloser) { second, _ := s.open(); second.Close(); tap.Close(); s.finish() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				body, client := io.Pipe()
+				memory := NewBudget(1 << 20)
+				s := newSpool(body, -1, 1<<20, memory)
+				tap := opened(t, s)
+				go io.Copy(io.Discard, tap)
+				io.WriteString(client, "some")
+				synctest.Wait() // a read of the client's body is under way
+				end(s, tap)
+				if _, err := io.WriteString(client, "more"); err == nil {
+					synctest.Wait()
+					_, err = io.WriteString(client, "more")
+					if !errors.Is(err, io.ErrClosedPipe) {
+						t.Errorf("the client's body is open: %v", err)
+					}
+				}
+				if held := memory.Held(); held != 0 {
+					t.Errorf("%d bytes are still held", held)
+				}
+			})
+		})
+	}
+}
+
+func TestClosingAnEarlierAttemptClosesNothing(t *testing.T) {
+	t.Parallel()
+	src := &exclusive{Reader: bytes.NewReader([]byte("body"))}
+	s := newSpool(src, 4, 4, NewBudget(4))
+	first := opened(t, s)
+	second := opened(t, s)
+	s.finish()
+	first.Close()
+	if src.closed.Load() {
+		t.Error("the client's body is closed under the second attempt")
+	}
+	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, errDetached) {
+		t.Errorf("the first attempt reads on: %v", err)
+	}
+	if err := iotest.TestReader(second, []byte("body")); err != nil {
+		t.Error(err)
+	}
+	second.Close()
+	if !src.closed.Load() {
+		t.Error("the client's body is open")
+	}
+}
+
+func TestReplayThatIsAnsweredEarlyIsStillSentWhole(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("0123456789"), 30_000)
+	memory := NewBudget(1 << 20)
+	s := newSpool(io.NopCloser(bytes.NewReader(data)), int64(len(data)), 1<<20, memory)
+	first := opened(t, s)
+	io.CopyN(io.Discard, first, 200_000)
+	s.halt()
+	s.leave()
+	second := opened(t, s)
+	head := make([]byte, 1000)
+	io.ReadFull(second, head)
+	s.finish()
+	if memory.Held() < 200_000-chunkSize {
+		t.Errorf("only %d bytes are held", memory.Held())
+	}
+	rest, err := io.ReadAll(second)
+	if err != nil || !bytes.Equal(append(head, rest...), data) {
+		t.Errorf("the replay is another: %d bytes, %v", len(head)+len(rest), err)
+	}
+	second.Close()
+	if held := memory.Held(); held != 0 {
+		t.Errorf("%d bytes are still held", held)
+	}
+}
+
+func TestHaltedBodyIsReadNoFurther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, client := io.Pipe()
+		s := newSpool(body, -1, 8, NewBudget(1<<20))
+		tap := opened(t, s)
+		go io.Copy(io.Discard, tap)
+		io.WriteString(client, "12345678")
+		synctest.Wait()
+		s.halt()
+		// The read under way takes these, and they count for nothing.
+		io.WriteString(client, "9")
+		if why := s.flaw(); why != none {
+			t.Errorf("the body is lost: %v", why)
+		}
+		written := make(chan struct{})
+		go func() { io.WriteString(client, "10"); close(written) }()
+		synctest.Wait()
+		select {
+		case <-written:
+			t.Error("the client was read on")
+		default:
+		}
+		s.finish()
+		<-written
+		client.Close()
+		synctest.Wait()
+		tap.Close()
+	})
+}
+
+func TestBodyThatBrokeOffIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	broke := errors.New("broke off")
+	s := newSpool(io.NopCloser(io.MultiReader(bytes.NewReader([]byte("half")), iotest.ErrReader(broke))), -1, 1<<20, NewBudget(1<<20))
+	tap := opened(t, s)
+	got, err := io.ReadAll(tap)
+	if string(got) != "half" || !errors.Is(err, broke) {
+		t.Errorf("read %q, %v", got, err)
+	}
+	s.halt()
+	if why := s.flaw(); why != bodyBroken {
+		t.Errorf("got %v", why)
+	}
+	tap.Close()
+	s.finish()
+}
+
+func TestBudgetIsNeverExceeded(t *testing.T) {
+	t.Parallel()
+	b := NewBudget(3 * chunkSize)
+	var chunks [][]byte
+	for c := b.take(chunkSize); c != nil; c = b.take(chunkSize) {
+		chunks = append(chunks, c)
+	}
+	if len(chunks) != 3 || b.Held() != 3*chunkSize {
+		t.Errorf("%d chunks, %d held", len(chunks), b.Held())
+	}
+	for _, c := range chunks {
+		b.give(c)
+	}
+	if b.Held() != 0 || b.take(3*chunkSize+1) != nil || b.Held() != 0 {
+		t.Errorf("%d held", b.Held())
+	}
+	if (*Budget)(nil).take(1) != nil || (*Budget)(nil).Held() != 0 {
+		t.Error("a nil budget holds something")
+	}
+}
