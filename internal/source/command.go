@@ -18,6 +18,7 @@ import (
 const linger = time.Second
 
 type command struct {
+	origin
 	argv   []string
 	env    []string
 	linger time.Duration
@@ -35,12 +36,20 @@ type command struct {
 //
 // Nothing that a command prints reaches an error, as nobody can tell where in
 // it a secret stands; its standard error is only searched for an AADSTS code.
-func NewCommand(argv, env []string) token.Source { return &command{argv, env, linger} }
+func NewCommand(argv, env []string) token.Source {
+	c := &command{argv: argv, env: env, linger: linger}
+	c.origin = origin{key: "token_command", name: "the command", hint: "token_command is a list: the program, then its arguments"}
+	if len(argv) > 0 {
+		// The program alone: an argument may be a secret.
+		c.name = argv[0]
+		c.hint = "run the token_command that starts with " + argv[0] + " in a terminal: it has to print a token"
+	}
+	return c
+}
 
 func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
-		return token.Token{}, &token.Error{Class: token.Misconfigured, Source: "token_command",
-			Message: "no command is given", Hint: "token_command is a list: the program, then its arguments"}
+		return token.Token{}, c.fail(token.Misconfigured, "is empty")
 	}
 	started := time.Now()
 	stdout, stderr, err := c.run(ctx)
@@ -51,11 +60,7 @@ func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
 	if err != nil {
 		return token.Token{}, c.fail(token.Misconfigured, err.Error())
 	}
-	t, err := static("token_command", value, expiry, c.hint())
-	if te, ok := errors.AsType[*token.Error](err); ok {
-		te.Message = c.argv[0] + ": " + te.Message
-	}
-	return t, err
+	return c.token(value, expiry)
 }
 
 var errTooLong = fmt.Errorf("printed more than %d bytes", maxToken)
@@ -133,15 +138,6 @@ func (c *command) failure(ctx context.Context, err error, stderr []byte) error {
 		return c.fail(token.Misconfigured, "may not be executed")
 	}
 	return c.fail(token.Unknown, "could not be run")
-}
-
-// fail names the program alone: an argument may be a secret.
-func (c *command) fail(class token.Class, what string) *token.Error {
-	return &token.Error{Class: class, Source: "token_command", Message: c.argv[0] + " " + what, Hint: c.hint()}
-}
-
-func (c *command) hint() string {
-	return "run the token_command that starts with " + c.argv[0] + " in a terminal: it has to print a token"
 }
 
 // capped keeps the first maxToken bytes and calls full once there are more.

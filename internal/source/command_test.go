@@ -20,7 +20,7 @@ func acting(t *testing.T, args ...string) token.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewCommand(append([]string{exe}, args...), append(os.Environ(), actor+"=1"))
+	return NewCommand(append([]string{exe}, args...), append(os.Environ(), actor+"=1", quick))
 }
 
 func TestCommandYieldsWhatItPrints(t *testing.T) {
@@ -58,6 +58,7 @@ func TestCommandRunsAgainAtEachCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv(actor, "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	src := NewCommand([]string{exe, "variable", "SOURCE_TEST_TOKEN"}, nil)
 	for _, value := range []string{"one", "two"} {
 		t.Setenv("SOURCE_TEST_TOKEN", value)
@@ -81,7 +82,7 @@ func TestFailingCommandIsExplainedWithoutItsOutput(t *testing.T) {
 		"shell's not found":   {acting(t, "fail", "127", canary), token.NotInstalled, "127"},
 		"not found":           {NewCommand([]string{"injectproxy-no-such-program", canary}, nil), token.NotInstalled, "injectproxy-no-such-program"},
 		"no such path":        {NewCommand([]string{filepath.Join(dir, "no"), canary}, nil), token.NotInstalled, "not installed"},
-		"none":                {NewCommand(nil, nil), token.Misconfigured, "no command"},
+		"none":                {NewCommand(nil, nil), token.Misconfigured, "command is empty"},
 		"nothing printed":     {acting(t, "print", ""), token.Misconfigured, "empty token"},
 		"two lines":           {acting(t, "print", canary+"\n"+canary), token.Misconfigured, "0x0a"},
 		"bad JSON":            {acting(t, "print", `{"token":"`+canary), token.Misconfigured, "JSON"},

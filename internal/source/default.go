@@ -2,11 +2,9 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
@@ -27,13 +25,7 @@ const (
 	// maxCalls bounds the calls that run at once, should some of them hang in
 	// spite of their context.
 	maxCalls = 4
-
-	chainVariable = "AZURE_TOKEN_CREDENTIALS"
 )
-
-// environment is held while [chainVariable] has a value that is not the
-// user's. The environment is the process's, and so is its lock.
-var environment sync.Mutex
 
 // DefaultOptions say where and how [NewDefault] asks. The zero value asks the
 // public cloud (or AZURE_AUTHORITY_HOST) directly.
@@ -101,26 +93,6 @@ func NewDefault(e Entra, o DefaultOptions) (*Default, error) {
 	return d, nil
 }
 
-func newClient(t *http.Transport) *http.Client {
-	if t == nil {
-		t = &http.Transport{ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second}
-	}
-	t = t.Clone()
-	if proxy := t.Proxy; proxy != nil {
-		t.Proxy = func(r *http.Request) (*url.URL, error) {
-			if r.URL.Scheme != "https" {
-				return nil, nil
-			}
-			return proxy(r)
-		}
-	}
-	return &http.Client{
-		Transport: t,
-		// A request here carries a secret; no answer may send it elsewhere.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
 // Close ends the calls that run and waits for them. Token fails afterwards.
 func (d *Default) Close() {
 	d.once.Do(func() {
@@ -135,10 +107,12 @@ func (d *Default) Close() {
 // Token acquires a token. When ask wants another one, the caches of azidentity
 // and MSAL are passed by; what comes may be the same nevertheless.
 //
-// It returns when ctx ends, which azidentity's locks do not heed: the call
-// runs in a goroutine that outlives ctx until its requests have noticed.
+// It returns when ctx ends, and after 8 s at the latest unless the user chose
+// the developer's tools, which take longer. azidentity's locks do not heed
+// ctx: the call runs in a goroutine that outlives ctx until its requests have
+// noticed, and that Close waits for.
 func (d *Default) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
-	if chain := os.Getenv(chainVariable); chain == "" || chain == "prod" {
+	if !developerTools() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.limit)
 		defer cancel()
@@ -147,82 +121,26 @@ func (d *Default) Token(ctx context.Context, ask token.Ask) (token.Token, error)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
 
-	trip := new(trip)
+	seen := new(trip)
 	select {
 	case d.slots <- struct{}{}:
 	case <-ctx.Done():
-		return token.Token{}, d.ended(ctx, trip)
+		return token.Token{}, d.ended(ctx, seen)
 	}
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-d.slots }()
-		done <- d.acquire(context.WithValue(ctx, tripKey{}, trip), ask)
+		done <- d.acquire(ctx, ask, seen)
 	}()
 	select {
 	case r := <-done:
-		if r.err != nil {
-			return token.Token{}, d.failure(ctx, r.err, trip)
-		}
-		return token.New(r.token.Token, defaultName, r.token.ExpiresOn)
+		return r.token, r.err
 	case <-ctx.Done():
-		return token.Token{}, d.ended(ctx, trip)
+		return token.Token{}, d.ended(ctx, seen)
 	}
 }
 
 type result struct {
-	token azcore.AccessToken
+	token token.Token
 	err   error
-}
-
-// acquire makes a credential for this one call. What it would remember, the
-// cache above remembers too; and it would hold on to its first success for
-// ever, to a rejected token, and to a certificate that was replaced since.
-func (d *Default) acquire(ctx context.Context, ask token.Ask) (r result) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.err = errPanic
-		}
-	}()
-	credential, prod, err := d.credential()
-	if err != nil {
-		return result{err: errors.Join(errChain, err)}
-	}
-	o := policy.TokenRequestOptions{
-		Scopes:    []string{d.scope},
-		TenantID:  d.entra.Tenant,
-		Claims:    ask.Claims,
-		EnableCAE: true, // always: each setting has a cache of its own
-	}
-	if prod && forced(ask) && o.Claims == "" {
-		// The cache of managed identities is the process's. Claims pass it
-		// by, and are not sent. The developer tools would fail on them.
-		o.Claims = "{}"
-	}
-	r.token, r.err = credential.GetToken(ctx, o)
-	return r
-}
-
-// credential returns a new chain, and whether it is the one without the
-// developer's tools. Those have a source of their own, and a chain that has
-// them never comes to them where something strange answers at the metadata
-// service's address.
-func (d *Default) credential() (c *azidentity.DefaultAzureCredential, prod bool, err error) {
-	environment.Lock()
-	defer environment.Unlock()
-	chosen := os.Getenv(chainVariable)
-	if chosen == "" {
-		previous, was := os.LookupEnv(chainVariable)
-		defer func() {
-			os.Unsetenv(chainVariable)
-			if was {
-				os.Setenv(chainVariable, previous)
-			}
-		}()
-		chosen = "prod"
-		if err := os.Setenv(chainVariable, chosen); err != nil {
-			return nil, false, err
-		}
-	}
-	c, err = azidentity.NewDefaultAzureCredential(&d.options)
-	return c, chosen == "prod", err
 }

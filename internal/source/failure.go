@@ -32,28 +32,18 @@ const (
 // authenticate with: another source may try.
 var ErrNoCredential = errors.New("no credential is configured")
 
-var (
-	errPanic = errors.New("azidentity panicked")
-	errChain = errors.New("invalid " + chainVariable)
-)
-
-var untrusted = reason{token.Misconfigured, "its certificate is not trusted",
+var untrusted = reason{token.Misconfigured, "the identity service's certificate is not trusted",
 	"add the certificate authority of the proxy or firewall in between to upstream_ca"}
 
 // failure says why no token came. err is only searched: its text quotes
 // responses.
-func (d *Default) failure(ctx context.Context, err error, trip *trip) error {
+func (d *Default) failure(ctx context.Context, err error, seen *trip) error {
 	if ctx.Err() != nil {
-		return d.ended(ctx, trip)
+		return d.ended(ctx, seen)
 	}
-	host, netErr := trip.last()
+	host, netErr := seen.last()
 	failed, answered := errors.AsType[*azidentity.AuthenticationFailedError](err)
-	switch {
-	case errors.Is(err, errPanic):
-		return d.fail(reason{token.Unknown, errPanic.Error(), "injectproxy doctor"})
-	case errors.Is(err, errChain):
-		return d.fail(reason{token.Misconfigured, chainVariable + " has a value that is not known", "unset " + chainVariable})
-	case answered && failed.RawResponse != nil:
+	if answered && failed.RawResponse != nil {
 		return d.refused(failed.RawResponse)
 	}
 	if code := firstCode(err.Error()); code != 0 {
@@ -74,12 +64,13 @@ func (d *Default) failure(ctx context.Context, err error, trip *trip) error {
 }
 
 // ended is the failure of a call whose context is over.
-func (d *Default) ended(ctx context.Context, trip *trip) error {
-	host, _ := trip.last()
-	if host == "" {
-		host = "the identity service"
+func (d *Default) ended(ctx context.Context, seen *trip) error {
+	host, _ := seen.last()
+	message := host + " did not answer in time"
+	if errors.Is(ctx.Err(), context.Canceled) {
+		message = host + " is no longer waited for"
 	}
-	e := d.fail(reason{token.Transient, host + " did not answer in time", "injectproxy doctor"})
+	e := d.fail(reason{token.Transient, message, "injectproxy doctor"})
 	e.Err = ctx.Err()
 	return e
 }
@@ -88,23 +79,24 @@ func (d *Default) ended(ctx context.Context, trip *trip) error {
 // answered with.
 func (d *Default) refused(resp *http.Response) error {
 	body, _ := runtime.Payload(resp) // cached by azidentity; no body, no code
+	e := d.answer(resp, codeOf(body))
+	e.RetryAfter = retryAfter(resp.Header, time.Now())
+	return e
+}
+
+func (d *Default) answer(resp *http.Response, code int) *token.Error {
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
 	host, managed := "the identity service", false
 	if resp.Request != nil {
 		host, managed = resp.Request.URL.Host, resp.Request.URL.Scheme == "http"
 	}
-	code := codeOf(body)
 	known := explain(code).class != token.Unknown
 	busy := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500
 	switch {
-	case known || code != 0 && !busy:
-		e := d.coded(code)
-		e.RetryAfter = retryAfter(resp.Header, time.Now())
-		return e
+	case known, code != 0 && !busy:
+		return d.coded(code)
 	case busy:
-		e := d.fail(reason{token.Transient, host + " is busy or down (" + status + ")", "injectproxy doctor"})
-		e.RetryAfter = retryAfter(resp.Header, time.Now())
-		return e
+		return d.fail(reason{token.Transient, host + " is busy or down (" + status + ")", "injectproxy doctor"})
 	case host == metadataHost:
 		return d.none(reason{token.Misconfigured, "the metadata service of this machine gave no token (" + status + ")",
 			"assign a managed identity to this machine, with AZURE_CLIENT_ID if there are several; or " + setVariables})
@@ -118,7 +110,7 @@ func (d *Default) refused(resp *http.Response) error {
 // unreachable is the failure to get any answer from host.
 func (d *Default) unreachable(host string, err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return d.fail(reason{untrusted.class, host + ": " + untrusted.message, untrusted.hint})
+		return d.fail(reason{untrusted.class, host + "'s certificate is not trusted", untrusted.hint})
 	}
 	r := reason{token.Transient, host + " cannot be reached", "check the network and upstream_proxy; injectproxy doctor"}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
@@ -129,7 +121,7 @@ func (d *Default) unreachable(host string, err error) error {
 	return d.fail(r)
 }
 
-func (d *Default) none(r reason) error {
+func (d *Default) none(r reason) *token.Error {
 	e := d.fail(r)
 	e.Err = ErrNoCredential
 	return e
@@ -150,30 +142,6 @@ func (d *Default) fail(r reason) *token.Error {
 	return &token.Error{Class: r.class, Source: defaultName, Message: r.message, Hint: strings.ReplaceAll(r.hint, "{login}", login)}
 }
 
-const setVariables = "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
-
-// unconfigured says what the environment lacks.
-func unconfigured() reason {
-	if chosen := os.Getenv(chainVariable); chosen != "" && chosen != "prod" {
-		return reason{token.Misconfigured, chainVariable + "=" + chosen + " gave no token",
-			"{login}, or unset " + chainVariable}
-	}
-	for _, secret := range []string{"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE"} {
-		if os.Getenv(secret) == "" {
-			continue
-		}
-		for _, name := range []string{"AZURE_TENANT_ID", "AZURE_CLIENT_ID"} {
-			if os.Getenv(name) == "" {
-				return reason{token.Misconfigured, secret + " is set, but " + name + " is not", "set " + name}
-			}
-		}
-		return reason{token.Misconfigured, secret + " is set, but cannot be used",
-			"check " + secret + " (a certificate is PEM or PKCS#12, its password in AZURE_CLIENT_CERTIFICATE_PASSWORD), AZURE_TENANT_ID and AZURE_CLIENT_ID"}
-	}
-	return reason{token.Misconfigured, "neither a client, nor a workload identity, nor a managed identity is configured",
-		setVariables + ", or run where an identity is assigned"}
-}
-
 // retryAfter reads the header of that name (RFC 9110, section 10.2.3).
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
@@ -184,16 +152,4 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		d = t.Sub(now)
 	}
 	return min(max(d, 0), maxRetryAfter)
-}
-
-func unreadable(path string) bool {
-	if path == "" {
-		return false
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return true
-	}
-	f.Close()
-	return false
 }

@@ -26,6 +26,7 @@ const (
 var errUnsettled = errors.New("is being written")
 
 type file struct {
+	origin
 	path string
 
 	mu   sync.Mutex
@@ -40,7 +41,13 @@ type file struct {
 //
 // What is no regular file, is larger than 64 KiB, or may be written by every
 // user of the machine is refused. Who may read it is the user's business.
-func NewFile(path string) token.Source { return &file{path: path} }
+func NewFile(path string) token.Source {
+	return &file{path: path, origin: origin{
+		key:  "token_file",
+		name: path,
+		hint: "write a valid token to " + path + ", or name another file in token_file",
+	}}
+}
 
 func (f *file) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	if t, ok := f.unchanged(); ok && !forced(ask) {
@@ -95,10 +102,9 @@ func (f *file) read() (token.Token, error) {
 	if after, err := os.Stat(f.path); err != nil || len(value) == 0 || !same(before, after) {
 		return token.Token{}, errUnsettled
 	}
-	t, err := static("token_file", value, time.Time{}, f.hint())
-	if te, ok := errors.AsType[*token.Error](err); ok {
-		te.Message = f.path + ": " + te.Message
-		return token.Token{}, te
+	t, err := f.token(value, time.Time{})
+	if err != nil {
+		return token.Token{}, err
 	}
 	f.mu.Lock()
 	f.tok, f.info = t, before
@@ -127,14 +133,6 @@ func (f *file) unreadable(err error) error {
 	return f.fail(token.Misconfigured, fmt.Sprintf("cannot be read: %v", err))
 }
 
-func (f *file) fail(class token.Class, what string) *token.Error {
-	return &token.Error{Class: class, Source: "token_file", Message: f.path + " " + what, Hint: f.hint()}
-}
-
-func (f *file) hint() string {
-	return "write a valid token to " + f.path + ", or name another file in token_file"
-}
-
 func readAtMost(path string, n int64) (string, error) {
 	r, err := os.Open(path)
 	if err != nil {
@@ -146,5 +144,5 @@ func readAtMost(path string, n int64) (string, error) {
 }
 
 func same(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return os.SameFile(a, b) && a.Mode() == b.Mode() && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }

@@ -47,7 +47,14 @@ func TestFileIsReadAgainWhenItChanges(t *testing.T) {
 	if got := wantToken(t, src, token.Ask{}, "one"); got.Source() != "token_file" {
 		t.Errorf("source %q", got.Source())
 	}
-	write(t, path, "two\n") // same size, perhaps within one tick of the clock
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, "two\n") // same size, and within one tick of the clock
+	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
 	wantToken(t, src, token.Ask{}, "two")
 
 	next := path + ".next" // as Kubernetes and renameio do it
@@ -164,5 +171,12 @@ func TestFileThatOthersMayWriteIsRefused(t *testing.T) {
 	if err := os.Chmod(path, 0o664); err != nil {
 		t.Fatal(err)
 	}
-	wantToken(t, NewFile(path), token.Ask{}, canary)
+	age(t, path, time.Hour)
+	src := NewFile(path)
+	wantToken(t, src, token.Ask{}, canary)
+	if err := os.Chmod(path, 0o666); err != nil { // leaves the file's times alone
+		t.Fatal(err)
+	}
+	_, err = src.Token(t.Context(), token.Ask{})
+	wantError(t, err, token.Misconfigured)
 }

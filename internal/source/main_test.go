@@ -24,6 +24,9 @@ const canary = "CANARY-s3cr3t-5f2e"
 // actor makes the test binary play a credential command.
 const actor = "SOURCE_TEST_ACTOR"
 
+// quick has an actor with the race detector not wait a second at its end.
+const quick = "GORACE=atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(actor) != "" {
 		act(os.Args[1:])

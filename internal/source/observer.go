@@ -18,6 +18,9 @@ type trip struct {
 func (t *trip) last() (host string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.host == "" {
+		return "the identity service", nil
+	}
 	return t.host, t.err
 }
 

@@ -25,19 +25,28 @@ const maxEpoch = 253402300799
 // source may remember.
 func forced(ask token.Ask) bool { return !ask.Rejected.IsZero() || ask.Claims != "" }
 
-// static makes the token that the user supplied as value. Without an expiry
-// of its own, a JWT's exp counts: it is the only thing read from a token, and
-// nothing is decided by it but when to ask again. hint goes into every error.
-func static(source, value string, expiry time.Time, hint string) (token.Token, error) {
-	fail := func(class token.Class, format string, args ...any) (token.Token, error) {
-		return token.Token{}, &token.Error{Class: class, Source: source, Message: fmt.Sprintf(format, args...), Hint: hint}
-	}
+// origin is where the user keeps a token.
+type origin struct {
+	key  string // in the configuration, and the token's source
+	name string // of the variable, file or program
+	hint string // that goes into every error
+}
+
+// fail says what is wrong with what has that name.
+func (o origin) fail(class token.Class, what string) *token.Error {
+	return &token.Error{Class: class, Source: o.key, Message: o.name + " " + what, Hint: o.hint}
+}
+
+// token makes the token with that value. Without an expiry of its own, a
+// JWT's exp counts: it is the only thing read from a token, and nothing is
+// decided by it but when to ask again.
+func (o origin) token(value string, expiry time.Time) (token.Token, error) {
 	if len(value) > maxToken {
-		return fail(token.Misconfigured, "the token is longer than %d bytes", maxToken)
+		return token.Token{}, o.fail(token.Misconfigured, fmt.Sprintf("holds more than %d bytes", maxToken))
 	}
-	t, err := token.New(value, source, expiry)
+	t, err := token.New(value, o.key, expiry)
 	if e, ok := errors.AsType[*token.Error](err); ok {
-		return fail(e.Class, "%s", e.Message)
+		return token.Token{}, o.fail(e.Class, "is not usable: "+e.Message)
 	}
 	if expiry.IsZero() {
 		expiry = jwtExpiry(t.Reveal())
@@ -45,9 +54,9 @@ func static(source, value string, expiry time.Time, hint string) (token.Token, e
 	// Nothing sends an expired token, and the class says that a later one may
 	// do: whoever wrote this one is expected to write the next.
 	if !expiry.IsZero() && !time.Now().Before(expiry) {
-		return fail(token.Transient, "the token expired at %s", expiry.UTC().Format(time.RFC3339))
+		return token.Token{}, o.fail(token.Transient, "holds a token that expired at "+expiry.UTC().Format(time.RFC3339))
 	}
-	return token.New(t.Reveal(), source, expiry)
+	return token.New(t.Reveal(), o.key, expiry)
 }
 
 // jwtExpiry returns the exp claim of a JWT (RFC 7519, section 4.1.4), or the

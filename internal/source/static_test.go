@@ -60,7 +60,7 @@ func TestStaticTokensAreChecked(t *testing.T) {
 		"expired":        {past, token.Transient},
 		"space in front": {" " + canary, token.Misconfigured},
 	} {
-		_, err := static("test", c.value, time.Time{}, "do something")
+		_, err := origin{"test", "it", "do something"}.token(c.value, time.Time{})
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 			continue
@@ -74,7 +74,7 @@ func TestStaticTokensAreChecked(t *testing.T) {
 		"supplied": {expiry, expiry},
 	} {
 		value := jwt(`{"exp":4102444800}`)
-		got, err := static("test", value+"\r\n", c.given, "")
+		got, err := origin{"test", "it", ""}.token(value+"\r\n", c.given)
 		if err != nil || got.Reveal() != value || !got.Expiry().Equal(c.want) || got.Source() != "test" {
 			t.Errorf("%s expiry: got %v until %v, %v", name, got, got.Expiry(), err)
 		}

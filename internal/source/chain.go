@@ -1,0 +1,110 @@
+package source
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+// chainVariable selects what DefaultAzureCredential tries.
+const chainVariable = "AZURE_TOKEN_CREDENTIALS"
+
+// environment is held while [chainVariable] has a value that is not the
+// user's. The environment is the process's, and so is its lock.
+var environment sync.Mutex
+
+// acquire makes a credential for this one call. What it would remember, the
+// cache above remembers too; and it would hold on to its first success for
+// ever, to a rejected token, and to a certificate that was replaced since.
+func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r result) {
+	defer func() {
+		if recover() != nil {
+			r = result{err: d.fail(reason{token.Unknown, "azidentity panicked", "injectproxy doctor"})}
+		}
+	}()
+	credential, err := d.credential()
+	if err != nil {
+		return result{err: d.fail(reason{token.Misconfigured, chainVariable + " has a value that is not known", "unset " + chainVariable})}
+	}
+	o := policy.TokenRequestOptions{
+		Scopes:    []string{d.scope},
+		TenantID:  d.entra.Tenant,
+		Claims:    ask.Claims,
+		EnableCAE: true, // always: each setting has a cache of its own
+	}
+	if forced(ask) && o.Claims == "" && !developerTools() {
+		// The cache of managed identities is the process's. Claims pass it
+		// by, and are not sent. The developer's tools would fail on them.
+		o.Claims = "{}"
+	}
+	got, err := credential.GetToken(context.WithValue(ctx, tripKey{}, seen), o)
+	if err != nil {
+		return result{err: d.failure(ctx, err, seen)}
+	}
+	t, err := token.New(got.Token, defaultName, got.ExpiresOn)
+	if err != nil {
+		return result{err: d.fail(reason{token.Unknown, "the identity service sent a token that no header may carry", "injectproxy doctor"})}
+	}
+	return result{token: t}
+}
+
+// credential returns a new chain: the user's choice, or else the one without
+// the developer's tools. Those have sources of their own, and a chain that has
+// them never comes to them where something strange answers at the metadata
+// service's address.
+func (d *Default) credential() (*azidentity.DefaultAzureCredential, error) {
+	environment.Lock()
+	defer environment.Unlock()
+	chosen, set := os.LookupEnv(chainVariable)
+	if chosen == "" {
+		if err := os.Setenv(chainVariable, "prod"); err != nil {
+			return nil, err
+		}
+		defer func() {
+			os.Unsetenv(chainVariable)
+			if set {
+				os.Setenv(chainVariable, "")
+			}
+		}()
+	}
+	return azidentity.NewDefaultAzureCredential(&d.options)
+}
+
+// developerTools reports whether the user chose az, azd or PowerShell.
+func developerTools() bool {
+	switch chosen := os.Getenv(chainVariable); strings.ToLower(chosen) {
+	case "azureclicredential", "azuredeveloperclicredential", "azurepowershellcredential":
+		return true
+	default:
+		return chosen == "dev"
+	}
+}
+
+func newClient(t *http.Transport) *http.Client {
+	if t == nil {
+		t = &http.Transport{ForceAttemptHTTP2: true, IdleConnTimeout: 30 * time.Second}
+	}
+	t = t.Clone()
+	if proxy := t.Proxy; proxy != nil {
+		t.Proxy = func(r *http.Request) (*url.URL, error) {
+			if r.URL.Scheme != "https" {
+				return nil, nil
+			}
+			return proxy(r)
+		}
+	}
+	return &http.Client{
+		Transport: t,
+		// A request here carries a secret; no answer may send it elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
