@@ -102,6 +102,7 @@ all others pass as they are.`,
 	flags.StringVar(&g.logFormat, "log-format", "", "text or json, in place of log.format")
 	root.AddCommand(
 		newCheckCommand(g),
+		newDemoCommand(),
 		newExplainCommand(g),
 		newServeCommand(g),
 		newVersionCommand(),

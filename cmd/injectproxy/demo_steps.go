@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/injectproxy/injectproxy/internal/entratest"
+)
+
+// demoStep is one claim and the proof of it. Run returns what was seen, and an
+// error if the claim did not hold.
+type demoStep struct {
+	title string
+	run   func(ctx context.Context, w *demoWorld) (saw []string, err error)
+}
+
+var demoSteps = []demoStep{
+	{"Without the proxy, the MCP server refuses", stepRefused},
+	{"Through the proxy, the same call gets a token and is accepted", stepAccepted},
+	{"A sibling of the prefix gets no token", stepSibling},
+	{"A host in no rule is tunnelled untouched", stepTunnel},
+	{"A revoked token is replaced after one 401", stepRevoked},
+	{"Fifty requests at once share one new token", stepShared},
+}
+
+const demoInitialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"demo","version":"1"}}}`
+
+func stepRefused(ctx context.Context, w *demoWorld) ([]string, error) {
+	status, _, err := w.post(ctx, w.direct, w.mcp, "/mcp", demoInitialize)
+	if err != nil {
+		return nil, err
+	}
+	saw := []string{fmt.Sprintf("POST https://%s/mcp → %d", w.mcp.authority, status)}
+	return saw, verify(nil, status == http.StatusUnauthorized, "the server should have answered 401, not %d", status)
+}
+
+func stepAccepted(ctx context.Context, w *demoWorld) ([]string, error) {
+	var saw []string
+	status, _, err := w.post(ctx, w.through, w.mcp, "/mcp", demoInitialize)
+	if err := verify(err, status == http.StatusOK, "initialize was answered with status %d", status); err != nil {
+		return saw, err
+	}
+	status, body, err := w.post(ctx, w.through, w.mcp, "/mcp", `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`)
+	known := status == http.StatusOK && strings.Contains(body, demoClient)
+	if err := verify(err, known, "the tool answered %d %s", status, strings.TrimSpace(body)); err != nil {
+		return saw, err
+	}
+	saw = append(saw, fmt.Sprintf("MCP   initialize, tools/call whoami → %d, known as %s", status, demoClient))
+	words, err := w.stream(ctx)
+	if err != nil {
+		return saw, err
+	}
+	saw = append(saw, fmt.Sprintf("LLM   %d events, each before the next was sent: %q", len(words), strings.Join(words, "")))
+	status, _, err = w.get(ctx, w.through, w.share, "/shared/report.json")
+	saw = append(saw, fmt.Sprintf("share GET /shared/report.json → %d", status))
+	return saw, verify(err, status == http.StatusOK, "the share answered %d", status)
+}
+
+func stepSibling(ctx context.Context, w *demoWorld) ([]string, error) {
+	var saw []string
+	for _, at := range []struct {
+		server *demoServer
+		path   string
+	}{{w.mcp, "/mcp-admin"}, {w.share, "/public/readme"}, {w.share, "/shared/..%2fpublic/readme"}} {
+		n := at.server.count()
+		status, _, err := w.get(ctx, w.through, at.server, at.path)
+		if err != nil {
+			return saw, err
+		}
+		seen := at.server.since(n)
+		if len(seen) != 1 || seen[0].bearer != "" {
+			return saw, fmt.Errorf("%s%s: the server saw a token", at.server.authority, at.path)
+		}
+		saw = append(saw, fmt.Sprintf("GET %s → %d, no Authorization seen", at.path, status))
+	}
+	return saw, nil
+}
+
+func stepTunnel(ctx context.Context, w *demoWorld) ([]string, error) {
+	n := w.site.count()
+	res, err := w.do(ctx, w.through, http.MethodGet, w.site, "/", "")
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	io.Copy(io.Discard, res.Body)
+	chain := res.TLS.PeerCertificates
+	own := slices.ContainsFunc(res.TLS.VerifiedChains[0], w.origin.Root().Equal)
+	saw := []string{fmt.Sprintf("GET https://%s/ → %d, certificate of %s by its own CA", w.site.authority, res.StatusCode, chain[0].DNSNames[0])}
+	if !own {
+		return nil, fmt.Errorf("the certificate of %s is not the site's own: it was intercepted", w.site.authority)
+	}
+	seen := w.site.since(n)
+	return saw, verify(nil, len(seen) == 1 && seen[0].bearer == "", "the site saw %d requests or a token", len(seen))
+}
+
+func stepRevoked(ctx context.Context, w *demoWorld) ([]string, error) {
+	old, err := w.revoke(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, asked := w.share.count(), w.tokenRequests()
+	status, _, err := w.get(ctx, w.through, w.share, "/shared/report.json")
+	if err != nil {
+		return nil, err
+	}
+	seen := w.share.since(n)
+	saw := []string{fmt.Sprintf("the server saw %s; the client saw %d; Entra was asked %d time(s)", statuses(seen), status, w.tokenRequests()-asked)}
+	switch {
+	case status != http.StatusOK:
+		return saw, fmt.Errorf("the client should have seen 200")
+	case len(seen) != 2 || seen[0].status != http.StatusUnauthorized || seen[0].bearer != old || seen[1].bearer == old:
+		return saw, fmt.Errorf("the server should have seen the old token once and another one once")
+	}
+	return saw, verify(nil, w.tokenRequests()-asked == 1, "Entra should have been asked once")
+}
+
+func stepShared(ctx context.Context, w *demoWorld) ([]string, error) {
+	const clients = 50
+	if _, err := w.revoke(ctx); err != nil {
+		return nil, err
+	}
+	asked := w.tokenRequests()
+	var ok, other int
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			status, _, err := w.get(ctx, w.through, w.share, fmt.Sprintf("/shared/%d.json", i))
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil && status == http.StatusOK {
+				ok++
+			} else {
+				other++
+			}
+		})
+	}
+	all.Wait()
+	saw := []string{fmt.Sprintf("%d requests with a revoked token → %d accepted; Entra was asked %d time(s)", clients, ok, w.tokenRequests()-asked)}
+	return saw, verify(nil, other == 0 && w.tokenRequests()-asked == 1, "all should have been accepted, and Entra asked once")
+}
+
+// revoke has Entra revoke the token that the share service accepts, and
+// returns it.
+func (w *demoWorld) revoke(ctx context.Context) (string, error) {
+	n := w.share.count()
+	status, _, err := w.get(ctx, w.through, w.share, "/shared/report.json")
+	if err := verify(err, status == http.StatusOK, "before anything was revoked, the share answered %d", status); err != nil {
+		return "", err
+	}
+	seen := w.share.since(n)
+	bearer := seen[len(seen)-1].bearer
+	w.entra.Revoke(bearer)
+	return bearer, nil
+}
+
+// tokenRequests is how often Entra was asked for a token.
+func (w *demoWorld) tokenRequests() int {
+	return w.entra.Count(entratest.Request{Endpoint: entratest.TokenEndpoint})
+}
+
+// stream asks the model and lets it go on only as its events arrive.
+func (w *demoWorld) stream(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	res, err := w.do(ctx, w.through, http.MethodPost, w.llm, "/v1/chat/completions", `{"stream":true}`)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the LLM endpoint answered %d", res.StatusCode)
+	}
+	var words []string
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok || data == "[DONE]" {
+			continue
+		}
+		var event struct {
+			Choices []struct{ Delta struct{ Content string } }
+		}
+		if err := json.Unmarshal([]byte(data), &event); err != nil || len(event.Choices) == 0 {
+			return words, fmt.Errorf("the LLM endpoint sent %q", data)
+		}
+		words = append(words, event.Choices[0].Delta.Content)
+		select {
+		case w.events <- struct{}{}:
+		case <-ctx.Done():
+			return words, ctx.Err()
+		}
+	}
+	return words, verify(lines.Err(), len(words) == len(demoWords), "the stream ended after %d of %d events", len(words), len(demoWords))
+}
+
+// do sends one request.
+func (w *demoWorld) do(ctx context.Context, c *http.Client, method string, s *demoServer, path, body string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+s.authority+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Accept", "application/json, text/event-stream")
+	}
+	return c.Do(req)
+}
+
+func (w *demoWorld) get(ctx context.Context, c *http.Client, s *demoServer, path string) (int, string, error) {
+	return read(w.do(ctx, c, http.MethodGet, s, path, ""))
+}
+
+func (w *demoWorld) post(ctx context.Context, c *http.Client, s *demoServer, path, body string) (int, string, error) {
+	return read(w.do(ctx, c, http.MethodPost, s, path, body))
+}
+
+func read(res *http.Response, err error) (int, string, error) {
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}
+
+func statuses(seen []demoRequest) string {
+	var s []string
+	for _, r := range seen {
+		s = append(s, fmt.Sprint(r.status))
+	}
+	return strings.Join(s, ", then ")
+}
+
+// verify returns err, or an error of its own if the claim does not hold.
+func verify(err error, holds bool, format string, args ...any) error {
+	if err != nil || holds {
+		return err
+	}
+	return fmt.Errorf(format, args...)
+}

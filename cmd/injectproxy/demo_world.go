@@ -1,0 +1,285 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/injectproxy/injectproxy/internal/access"
+	"github.com/injectproxy/injectproxy/internal/ca"
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/entratest"
+)
+
+// The directory of the simulated Entra authority.
+const (
+	demoTenant = "11111111-2222-4333-8444-555555555555"
+	demoClient = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee" // who the proxy is
+	demoSecret = "demo-client-secret"
+	demoAPI    = "58348f96-645d-4a2e-8c1d-0123456789ab" // in front of the MCP server and the shares
+	demoModels = "https://models.demo.test"             // in front of the LLM endpoint
+)
+
+// demoOptions let a test build a world in which a step does not hold.
+type demoOptions struct {
+	config func(string) string // changes the configuration before it is loaded
+}
+
+// demoWorld is everything that a demonstration needs, running.
+type demoWorld struct {
+	dir    string
+	entra  *entratest.Authority
+	origin *ca.Authority // signs the servers' certificates
+	mcp    *demoServer
+	llm    *demoServer
+	share  *demoServer
+	site   *demoServer // in no rule
+	events chan struct{}
+
+	instance *instance
+	served   chan error
+	proxyURL *url.URL // with the credential
+	caFile   string
+	through  *http.Client // by way of the proxy
+	direct   *http.Client
+
+	cleanup []func()
+}
+
+// newDemoWorld starts everything. On error nothing is left running.
+func newDemoWorld(o demoOptions) (w *demoWorld, err error) {
+	w = &demoWorld{served: make(chan error, 1), events: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if w.dir, err = os.MkdirTemp("", "injectproxy-demo-"); err != nil {
+		return w, err
+	}
+	w.onClose(func() { os.RemoveAll(w.dir) })
+	if err := w.startEntra(); err != nil {
+		return w, err
+	}
+	if err := w.startServers(); err != nil {
+		return w, err
+	}
+	return w, w.startProxy(o)
+}
+
+func (w *demoWorld) onClose(f func()) { w.cleanup = append(w.cleanup, f) }
+
+// close ends everything and removes what was written.
+func (w *demoWorld) close() {
+	for len(w.cleanup) > 0 {
+		last := len(w.cleanup) - 1
+		w.cleanup[last]()
+		w.cleanup = w.cleanup[:last]
+	}
+}
+
+// startEntra starts the authority and makes this process its client, in the
+// variables that DefaultAzureCredential reads.
+func (w *demoWorld) startEntra() error {
+	a, err := entratest.Start(entratest.Options{
+		Tenants: []string{demoTenant},
+		Clients: []entratest.Client{{ID: demoClient, Secrets: []string{demoSecret}}},
+		Resources: []entratest.Resource{
+			{ID: demoAPI, Version: 2},
+			{ID: "9f3c1a52-7f0e-4c55-9d0c-6d1f0a3b7c11", URIs: []string{demoModels}, Version: 1},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	w.entra = a
+	w.onClose(func() { a.Close() })
+	w.onClose(isolateCredentials(map[string]string{
+		"AZURE_TENANT_ID": demoTenant, "AZURE_CLIENT_ID": demoClient, "AZURE_CLIENT_SECRET": demoSecret,
+	}))
+	return nil
+}
+
+// isolateCredentials replaces every variable that could lead the credential
+// chain to the user's own identity, and returns the function that restores
+// them.
+func isolateCredentials(vars map[string]string) (restore func()) {
+	saved := map[string]string{}
+	for _, kv := range os.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		for _, prefix := range []string{"AZURE_", "IDENTITY_", "MSI_", "IMDS_"} {
+			if strings.HasPrefix(name, prefix) {
+				saved[name] = value
+				os.Unsetenv(name)
+			}
+		}
+	}
+	for name, value := range vars {
+		os.Setenv(name, value)
+	}
+	return func() {
+		for name := range vars {
+			os.Unsetenv(name)
+		}
+		for name, value := range saved {
+			os.Setenv(name, value)
+		}
+	}
+}
+
+// startProxy writes a configuration, loads it, and serves it as serve would.
+func (w *demoWorld) startProxy(o demoOptions) error {
+	text := w.configuration()
+	if o.config != nil {
+		text = o.config(text)
+	}
+	file := filepath.Join(w.dir, "config.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	cfg, problems := config.Load(file)
+	if cfg == nil {
+		return fmt.Errorf("the demonstration's configuration: %v", problems)
+	}
+	permit, err := ca.ParsePermit(cfg.Permitted())
+	if err != nil {
+		return err
+	}
+	authority, err := ca.Ephemeral(permit, nil)
+	if err != nil {
+		return err
+	}
+	credential := access.Generate()
+	policy, err := access.New("credential", credential)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return err
+	}
+	w.instance, err = build(cfg, surroundings{
+		authority: authority, access: policy, listeners: []net.Addr{l.Addr()},
+		log: slog.New(slog.DiscardHandler), resolve: demoResolve,
+	})
+	if err != nil {
+		l.Close()
+		return err
+	}
+	go func() { w.served <- w.instance.Serve(l) }()
+	w.onClose(func() {
+		w.instance.Shutdown(canceled())
+		w.instance.close()
+		<-w.served
+	})
+	w.proxyURL = &url.URL{Scheme: "http", User: url.UserPassword("injectproxy", credential.Reveal()), Host: l.Addr().String()}
+	w.caFile = filepath.Join(w.dir, "ca.pem")
+	if err := os.WriteFile(w.caFile, authority.RootPEM(), 0o600); err != nil {
+		return err
+	}
+	w.direct = w.client(nil, w.origin.Root())
+	w.through = w.client(w.proxyURL, w.origin.Root(), authority.Root())
+	return nil
+}
+
+// configuration is what a team would write, but for the simulated cloud.
+func (w *demoWorld) configuration() string {
+	return fmt.Sprintf(`listen         = "127.0.0.1:0"
+upstream_proxy = "direct"
+upstream_ca    = [%q, %q]
+
+[entra]
+authority_host             = %q
+disable_instance_discovery = true
+
+[audience.gateway]
+client_id = %q
+tenant    = %q
+
+[audience.models]
+resource = %q
+tenant   = %q
+
+[[rule]]
+prefix   = "https://%s/mcp"
+audience = "gateway"
+kind     = "mcp"
+
+[[rule]]
+prefix   = "https://%s/v1/"
+audience = "models"
+kind     = "llm"
+
+[[rule]]
+prefix   = "https://%s/shared/"
+audience = "gateway"
+kind     = "share"
+`, filepath.Join(w.dir, "origins.pem"), filepath.Join(w.dir, "entra.pem"), w.entra.URL(), demoAPI, demoTenant, demoModels, demoTenant,
+		w.mcp.authority, w.llm.authority, w.share.authority)
+}
+
+// client returns an HTTP client that trusts roots and uses the proxy, if any.
+func (w *demoWorld) client(proxy *url.URL, roots ...*x509.Certificate) *http.Client {
+	pool := x509.NewCertPool()
+	for _, r := range roots {
+		pool.AddCert(r)
+	}
+	t := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		},
+	}
+	if proxy != nil {
+		t.Proxy = http.ProxyURL(proxy)
+	}
+	w.onClose(t.CloseIdleConnections)
+	return &http.Client{Transport: t}
+}
+
+// demoResolve knows the demonstration's own names and no other.
+func demoResolve(_ context.Context, host string) ([]netip.Addr, error) {
+	if host == "127.0.0.1" || strings.HasSuffix(host, ".demo.test") {
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+// startServers starts what the proxy stands in front of.
+func (w *demoWorld) startServers() error {
+	permit, err := ca.ParsePermit([]string{"demo.test"})
+	if err != nil {
+		return err
+	}
+	if w.origin, err = ca.Ephemeral(permit, nil); err != nil {
+		return err
+	}
+	err = cmp.Or(
+		os.WriteFile(filepath.Join(w.dir, "origins.pem"), w.origin.RootPEM(), 0o600),
+		os.WriteFile(filepath.Join(w.dir, "entra.pem"), w.entra.CAPEM(), 0o600),
+	)
+	if err != nil {
+		return err
+	}
+	var errs [4]error
+	w.mcp, errs[0] = w.startServer("mcp.demo.test", demoAPI, w.serveMCP)
+	w.llm, errs[1] = w.startServer("llm.demo.test", demoModels, w.serveLLM)
+	w.share, errs[2] = w.startServer("share.demo.test", demoAPI, serveShare)
+	w.site, errs[3] = w.startServer("news.demo.test", "", serveSite)
+	return errors.Join(errs[:]...)
+}
