@@ -71,6 +71,19 @@ func (f *file) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	}
 }
 
+// Changed implements [token.Watched]. A file that is not there for a moment
+// has not changed: what it held is still what there is.
+func (f *file) Changed() bool {
+	f.mu.Lock()
+	before := f.info
+	f.mu.Unlock()
+	if before == nil {
+		return false
+	}
+	info, err := os.Stat(f.path)
+	return err == nil && !same(info, before)
+}
+
 // unchanged returns the token read last, if the file is still the same.
 func (f *file) unchanged() (token.Token, bool) {
 	f.mu.Lock()

@@ -55,9 +55,10 @@ type Options struct {
 //
 // Errors are [*Error], [ErrSame] or the caller's own context's, wrapped.
 type Cache struct {
-	o     Options
-	src   Source
-	clock clock
+	o       Options
+	src     Source
+	watched Watched // src, if it is one
+	clock   clock
 
 	current  atomic.Pointer[entry] // replaced by who has the turn; others only note attempts
 	failures memory
@@ -85,8 +86,9 @@ func NewCache(src Source, o Options) *Cache {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	watched, _ := src.(Watched)
 	return &Cache{
-		o: o, src: src, clock: clock{wall: o.Now, born: time.Now()},
+		o: o, src: src, watched: watched, clock: clock{wall: o.Now, born: time.Now()},
 		turn: make(chan struct{}, 1), ctx: ctx, cancel: cancel,
 	}
 }
@@ -100,11 +102,24 @@ func (c *Cache) Token(ctx context.Context) (Token, error) {
 	if !e.live(now) {
 		return c.wait(ctx, plainQuery(e))
 	}
+	if c.watched != nil && c.watched.Changed() {
+		return c.changed(ctx, e)
+	}
 	// Of all who see that a refresh is due, one swaps the entry, and starts it.
 	if e.due(now, c.o.Margin) && c.current.CompareAndSwap(e, e.attempted(now)) {
 		c.start(plainQuery(e))
 	}
 	return e.token, nil
+}
+
+// changed returns the token of a source that has changed since it gave e. If
+// that cannot be had, as while a file is being replaced, e has not got worse.
+func (c *Cache) changed(ctx context.Context, e *entry) (Token, error) {
+	t, err := c.wait(ctx, plainQuery(e))
+	if err != nil && ctx.Err() == nil {
+		return e.token, nil
+	}
+	return t, err
 }
 
 // Replace returns a token other than rejected, which an upstream refused.

@@ -107,6 +107,15 @@ type Source interface {
 	Token(ctx context.Context, ask Ask) (Token, error)
 }
 
+// Watched is a [Source] that can tell at little cost whether it would now yield
+// something else than last time, as a file that has been replaced. The [Cache]
+// asks at each use, and asks for the token anew when the answer is yes.
+// Changed is safe for concurrent use.
+type Watched interface {
+	Source
+	Changed() bool
+}
+
 // Ask says what kind of token is wanted. The zero Ask takes any valid one,
 // caches included.
 type Ask struct {
