@@ -8,13 +8,18 @@ import (
 	"golang.org/x/net/idna"
 )
 
+var errMulticast = errors.New("is multicast: no server has such an address")
+
 // parseHost returns host in the one spelling that certificates, the cache of
 // leaves and the constraints share: a DNS name in lower-case ASCII without a
 // trailing dot, or an IP address with IPv4 in its own form.
 func parseHost(host string) (name string, ip netip.Addr, err error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip.Zone() != "" {
+		switch {
+		case ip.Zone() != "":
 			return "", netip.Addr{}, errors.New("an address with a zone has no place in a certificate")
+		case ip.Unmap().IsMulticast():
+			return "", netip.Addr{}, errMulticast
 		}
 		return "", ip.Unmap(), nil
 	}

@@ -1,10 +1,8 @@
 package ca
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -74,10 +72,14 @@ func parseRange(s string) (netip.Prefix, error) {
 		}
 		r = netip.PrefixFrom(r.Addr().Unmap(), r.Bits()-96)
 	}
-	if r.Bits() == 0 {
+	r = r.Masked()
+	switch {
+	case r.Bits() == 0:
 		return r, errors.New("covers every address; a CA for all of them is never made")
+	case r.Addr().IsMulticast():
+		return r, errMulticast
 	}
-	return r.Masked(), nil
+	return r, nil
 }
 
 // IsZero reports whether p permits nothing.
@@ -117,58 +119,3 @@ func rangeString(r netip.Prefix) string {
 	}
 	return r.String()
 }
-
-// constrain writes p into the template of a CA certificate. A form with
-// something permitted gets the list and no exclusion, as an exclusion would
-// win over it; a form with nothing permitted is excluded whole, as silence
-// would permit all of it.
-func (p Permit) constrain(t *x509.Certificate) {
-	t.PermittedDNSDomainsCritical = true
-	t.PermittedDNSDomains = p.DNS
-	if len(p.DNS) == 0 {
-		t.ExcludedDNSDomains = []string{""}
-	}
-	var v4, v6 bool
-	for _, r := range p.IPs {
-		t.PermittedIPRanges = append(t.PermittedIPRanges, ipNet(r))
-		v4, v6 = v4 || r.Addr().Is4(), v6 || r.Addr().Is6()
-	}
-	if !v4 {
-		t.ExcludedIPRanges = append(t.ExcludedIPRanges, ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)))
-	}
-	if !v6 {
-		t.ExcludedIPRanges = append(t.ExcludedIPRanges, ipNet(netip.PrefixFrom(netip.IPv6Unspecified(), 0)))
-	}
-}
-
-// permitOf reads back what constrain wrote. Constraints of any other shape are
-// refused: Allows could not speak for them.
-func permitOf(c *x509.Certificate) (Permit, error) {
-	entries := slices.Clone(c.PermittedDNSDomains)
-	for _, n := range c.PermittedIPRanges {
-		entries = append(entries, n.String())
-	}
-	p, err := ParsePermit(entries)
-	if err != nil {
-		return Permit{}, errNotConfined
-	}
-	var want x509.Certificate
-	p.constrain(&want)
-	same := c.PermittedDNSDomainsCritical &&
-		slices.Equal(c.PermittedDNSDomains, want.PermittedDNSDomains) &&
-		slices.Equal(c.ExcludedDNSDomains, want.ExcludedDNSDomains) &&
-		slices.EqualFunc(c.PermittedIPRanges, want.PermittedIPRanges, sameNet) &&
-		slices.EqualFunc(c.ExcludedIPRanges, want.ExcludedIPRanges, sameNet)
-	if !same || p.IsZero() {
-		return Permit{}, errNotConfined
-	}
-	return p, nil
-}
-
-var errNotConfined = errors.New("is not confined to a list of hosts")
-
-func ipNet(r netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: r.Addr().AsSlice(), Mask: net.CIDRMask(r.Bits(), r.Addr().BitLen())}
-}
-
-func sameNet(a, b *net.IPNet) bool { return a.String() == b.String() }
