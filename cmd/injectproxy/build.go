@@ -45,6 +45,8 @@ type instance struct {
 	caches   map[*config.Audience]*token.Cache
 	sources  []*source.Default
 	stats    *retry.Stats
+
+	commandEnv []string // taken before the first acquisition, which changes the environment for a moment
 }
 
 // build composes an instance: configuration → sources → routes → door.
@@ -53,16 +55,18 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	proxyFor, err := upstreamProxy(cfg, proxy.IsListener(s.listeners...))
+	own := proxy.IsListener(s.listeners...)
+	proxyFor, err := upstreamProxy(cfg, own)
 	if err != nil {
 		return nil, err
 	}
 	trust := &tls.Config{RootCAs: roots}
 	dialer := proxy.NewDialer(proxy.DialOptions{
 		Proxy: proxyFor, TLS: trust, Resolve: s.resolve,
-		Own: proxy.IsListener(s.listeners...), NoLoopback: !onLoopback(cfg.Listen),
+		Own: own, NoLoopback: cfg.Shared(),
 	})
 	in := &instance{upstream: proxy.NewUpstream(dialer, trust), caches: map[*config.Audience]*token.Cache{}, stats: new(retry.Stats)}
+	in.commandEnv = childEnvironment(os.Environ(), own)
 	if err := in.addAudiences(cfg, identityTransport(proxyFor, trust), s.log); err != nil {
 		in.close()
 		return nil, err
@@ -109,7 +113,7 @@ func (in *instance) sourceOf(cfg *config.Config, a *config.Audience, identity *h
 	case a.TokenFile != "":
 		return source.NewFile(a.TokenFile), nil
 	case len(a.TokenCommand) > 0:
-		return source.NewCommand(a.TokenCommand, os.Environ()), nil
+		return source.NewCommand(a.TokenCommand, in.commandEnv), nil
 	}
 	d, err := source.NewDefault(
 		source.Entra{ClientID: a.ClientID, Resource: a.Resource, Scope: a.Scope, Tenant: a.Tenant},

@@ -91,7 +91,7 @@ func serve(cfg *config.Config, stderr io.Writer) error {
 
 // open makes everything that serve needs, from the CA to the listener.
 func open(cfg *config.Config, log *slog.Logger) (net.Listener, *instance, error) {
-	if cfg.Access.Mode == "open" && !onLoopback(cfg.Listen) {
+	if cfg.Access.Mode == "open" && cfg.Shared() {
 		return nil, nil, &failure{status: exitUsage, err: fmt.Errorf("listen = %q lets everybody in the network use the tokens behind this proxy", cfg.Listen),
 			hint: `set mode = "credential" in [access], or listen on 127.0.0.1`}
 	}

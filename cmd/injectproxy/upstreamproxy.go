@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,36 +53,41 @@ func checkProxy(s, where string, own func(netip.AddrPort) bool) error {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return &failure{status: exitUsage, err: fmt.Errorf("%s: proxies of the kind %s are not supported", where, u.Scheme), hint: "use an http or https proxy, or set upstream_proxy"}
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	// A name that does not resolve now may do so later; the dialler looks
-	// again at each address.
-	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	for _, a := range addrs {
-		if ap, err := netip.ParseAddrPort(net.JoinHostPort(a.Unmap().String(), port)); err == nil && own(ap) {
-			return &failure{
-				status: exitUsage, err: fmt.Errorf("%s names this proxy itself, so no request could ever leave", where),
-				hint: `start it without that variable, or set upstream_proxy in config.toml to the real proxy or to "direct"`,
-			}
+	if namesUs(u, own) {
+		return &failure{
+			status: exitUsage, err: fmt.Errorf("%s names this proxy itself, so no request could ever leave", where),
+			hint: `start it without that variable, or set upstream_proxy in config.toml to the real proxy or to "direct"`,
 		}
 	}
 	return nil
 }
 
-// onLoopback reports whether listen is an address that only this machine can
-// reach.
-func onLoopback(listen string) bool {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+// namesUs reports whether a proxy's URL leads to one of our own listeners.
+func namesUs(u *url.URL, own func(netip.AddrPort) bool) bool {
+	port := cmp.Or(u.Port(), map[string]string{"https": "443"}[u.Scheme], "80")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	// A name that does not resolve now may do so later; the dialler looks
+	// again at each address.
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	return slices.ContainsFunc(addrs, func(a netip.Addr) bool {
+		ap, err := netip.ParseAddrPort(net.JoinHostPort(a.Unmap().String(), port))
+		return err == nil && own(ap)
+	})
+}
+
+// childEnvironment is the environment for the commands that yield tokens: the
+// process's own, without the proxy variables that would lead them through us.
+func childEnvironment(environ []string, own func(netip.AddrPort) bool) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, value, _ := strings.Cut(kv, "=")
+		if !strings.HasSuffix(strings.ToLower(name), "_proxy") || strings.EqualFold(name, "no_proxy") {
+			return false
+		}
+		if !strings.Contains(value, "://") {
+			value = "http://" + value
+		}
+		u, err := url.Parse(value)
+		return err == nil && u.Host != "" && namesUs(u, own)
+	})
 }
