@@ -59,10 +59,10 @@ func (t *transport) covers(req *http.Request) bool {
 
 // wirePath returns the path that the Transport puts into the request line or
 // :path, and false if that is no path: an Opaque without a slash before it, or
-// one that begins with two, which is sent with scheme and authority.
+// one that begins with two, which RequestURI turns into an absolute URL.
 func wirePath(req *http.Request) (string, bool) {
 	target := req.URL.RequestURI()
-	if strings.HasPrefix(req.URL.Opaque, "//") || !strings.HasPrefix(target, "/") {
+	if !strings.HasPrefix(target, "/") {
 		return "", false
 	}
 	path, _, _ := strings.Cut(target, "?")

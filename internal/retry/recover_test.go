@@ -7,8 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -74,6 +77,62 @@ func TestBodyThatIsNotHeldIsNotSentAgain(t *testing.T) {
 		t.Fatal("a part of the body was answered")
 	}
 	want(t, "body that arrived", up.got.String(), "")
+}
+
+func TestSecondAttemptGoesOverTheSameConnection(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	from := map[string]bool{}
+	r := newRoute(t, serve(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		from[r.RemoteAddr] = true
+		mu.Unlock()
+		io.Copy(io.Discard, r.Body)
+		if bearer(r) != "token-2" {
+			w.WriteHeader(401)
+			w.Write(make([]byte, 20<<10))
+		}
+	}))
+	data, _ := content(100 << 10)
+	status, _, _ := r.do("POST", bytes.NewReader(data))
+	want(t, "status", status, 200)
+	want(t, "connections", len(from), 1)
+}
+
+func TestRefusalWhoseBodyDoesNotEndHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]func(http.ResponseWriter, *http.Request){
+		"and is silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"and goes on": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				w.Write(make([]byte, 4<<10))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, proto string) {
+				ended := make(chan struct{})
+				r := newRoute(t, serve(t, proto, func(w http.ResponseWriter, r *http.Request) {
+					if bearer(r) == "token-2" {
+						return
+					}
+					defer close(ended)
+					deny(w)
+					http.NewResponseController(w).Flush()
+					more(w, r)
+				}))
+				status, _, use := r.do("POST", strings.NewReader("body"))
+				want(t, "status", status, 200)
+				want(t, "outcome", use.Retry, "healed")
+				select {
+				case <-ended:
+				case <-time.After(10 * time.Second):
+					t.Error("the refused attempt is still under way")
+				}
+			})
+		})
+	}
 }
 
 // refuser speaks HTTP/2 and refuses the first stream (REFUSED_STREAM, RFC 9113

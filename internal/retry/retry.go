@@ -101,7 +101,7 @@ func (t *transport) replace(e *exchange, claims string) (fresh token.Token, why 
 	switch {
 	case ctx.Err() != nil:
 		return token.Token{}, clientLeft, nil
-	case errors.Is(err, token.ErrSame), err == nil && fresh.Equal(e.use.Token):
+	case errors.Is(err, token.ErrSame):
 		return token.Token{}, sameToken, nil
 	case err != nil:
 		return token.Token{}, refreshFailed, err

@@ -185,7 +185,4 @@ func (s *spool) read(room []byte) {
 	if s.tee.end > s.limit && s.thaw == nil && !s.passing {
 		s.pass(bodyTooLarge)
 	}
-	if s.passing {
-		s.free()
-	}
 }

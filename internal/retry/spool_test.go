@@ -174,6 +174,17 @@ func TestHaltedBodyIsReadNoFurther(t *testing.T) {
 	})
 }
 
+func TestEndComesWithTheLastBytes(t *testing.T) {
+	t.Parallel()
+	s := newSpool(io.NopCloser(iotest.DataErrReader(bytes.NewReader([]byte("body")))), 4, 4, NewBudget(4))
+	tap := opened(t, s)
+	if n, err := tap.Read(make([]byte, 100)); n != 4 || err != io.EOF {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	tap.Close()
+	s.finish()
+}
+
 func TestBodyThatBrokeOffIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	broke := errors.New("broke off")

@@ -66,7 +66,7 @@ func (t *tap) Close() error {
 	s := t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.live != t || t.closed {
+	if t.closed { // by another attempt that took its place, perhaps
 		return nil
 	}
 	s.detach()
