@@ -23,6 +23,7 @@ const guardTime = 60 * time.Second
 // serving is a running injectproxy serve.
 type serving struct {
 	home, address string
+	log           *logWatch
 }
 
 // options say how serve runs. Rules is TOML with audiences and rules.
@@ -43,7 +44,7 @@ func (w *world) serve(o options) *serving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &serving{home: t.TempDir()}
+	p := &serving{home: t.TempDir(), log: &logWatch{address: make(chan string, 1)}}
 	if o.access == "" {
 		o.access = "auto"
 	}
@@ -65,8 +66,7 @@ mode = %q
 	cmd := exec.CommandContext(ctx, program, "serve", "--log-level", "debug")
 	cmd.Env = append(environment(), append(o.env, "INJECTPROXY_HOME="+p.home)...)
 	ownGroup(cmd)
-	log := &logWatch{address: make(chan string, 1)}
-	cmd.Stderr = log
+	cmd.Stderr = p.log
 	if err := cmd.Start(); err != nil {
 		cancel()
 		t.Fatal(err)
@@ -76,9 +76,9 @@ mode = %q
 	t.Cleanup(func() {
 		defer cancel()
 		stop(t, cmd, done, cancel)
-		log.check(t, o.hidden)
+		p.log.check(t, o.hidden)
 	})
-	p.address = log.wait(t, done)
+	p.address = p.log.wait(t, done)
 	return p
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -25,7 +26,7 @@ type upstream struct {
 	url string // https://name, without a port
 
 	mu     sync.Mutex
-	token  string
+	admits func(bearer string) bool
 	visits []visit
 }
 
@@ -33,7 +34,13 @@ type upstream struct {
 // given protocols (of ALPN) and has h behind its guard.
 func (w *world) upstream(name, token string, protocols []string, h http.Handler) *upstream {
 	w.t.Helper()
-	u := &upstream{url: "https://" + name, token: token}
+	return w.protected(name, equals(token), protocols, h)
+}
+
+// protected is upstream with a judge of bearers in place of a token.
+func (w *world) protected(name string, admits func(bearer string) bool, protocols []string, h http.Handler) *upstream {
+	w.t.Helper()
+	u := &upstream{url: "https://" + name, admits: admits}
 	s := httptest.NewUnstartedServer(u.guard(h))
 	s.EnableHTTP2 = slices.Contains(protocols, "h2")
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.cert}, NextProtos: protocols}
@@ -47,7 +54,7 @@ func (w *world) upstream(name, token string, protocols []string, h http.Handler)
 // guard answers 401 at once, with the body unread, unless the token is right.
 func (u *upstream) guard(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !u.admits(r) {
+		if !u.record(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -56,22 +63,33 @@ func (u *upstream) guard(h http.Handler) http.Handler {
 	})
 }
 
-func (u *upstream) admits(r *http.Request) bool {
+// record keeps r and returns whether it may pass: with one Authorization, and
+// a bearer that is right.
+func (u *upstream) record(r *http.Request) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	v := visit{method: r.Method, path: r.URL.EscapedPath(), proto: r.Proto, header: r.Header.Clone(), status: http.StatusOK}
-	if !slices.Equal(r.Header["Authorization"], []string{"Bearer " + u.token}) {
+	if len(r.Header["Authorization"]) != 1 || !u.admits(bearerOf(r.Header)) {
 		v.status = http.StatusUnauthorized
 	}
 	u.visits = append(u.visits, v)
 	return v.status == http.StatusOK
 }
 
+func bearerOf(h http.Header) string {
+	bearer, _ := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
+	return bearer
+}
+
+func equals(token string) func(string) bool {
+	return func(bearer string) bool { return bearer == token }
+}
+
 // accept makes token the only one that is right.
 func (u *upstream) accept(token string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.token = token
+	u.admits = equals(token)
 }
 
 // to returns the visits to path, in order.

@@ -137,13 +137,19 @@ func sign(t *testing.T, template, parent *x509.Certificate, signer *ecdsa.Privat
 	return key, der
 }
 
-// writeFile replaces the file at once, as whatever rotates a token does.
+// writeFile is replaceFile where there is no excuse.
 func writeFile(t *testing.T, name, content string) {
 	t.Helper()
+	if err := replaceFile(name, content); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replaceFile makes or replaces a file at once, as whatever rotates a token
+// does.
+func replaceFile(name, content string) error {
 	if err := os.WriteFile(name+".new", []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := os.Rename(name+".new", name); err != nil {
-		t.Fatal(err)
-	}
+	return os.Rename(name+".new", name)
 }
