@@ -85,7 +85,7 @@ func (s *spool) leave() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.detach()
-	return s.err == io.EOF && s.live.offset == s.tee.end
+	return s.live.ended
 }
 
 // finish says that no attempt will follow the live one. What is held is freed,

@@ -1,5 +1,7 @@
 package retry
 
+import "io"
+
 // tap is one attempt's view of a [spool], from the body's first byte on. Close
 // makes a Read that waits return, and leaves the client's body open as long as
 // another attempt may want it.
@@ -8,6 +10,7 @@ type tap struct {
 	done   chan struct{} // closed together with the tap
 	offset int64         // of the next byte; guarded by s.mu, like closed
 	closed bool
+	ended  bool // the end of the body was read
 }
 
 // Read implements [io.Reader].
@@ -40,8 +43,10 @@ func (t *tap) next(p []byte) (n int, wait <-chan struct{}, err error) {
 		if t.offset == s.tee.end {
 			err = s.err // with the last bytes, so that HTTP/2 can end the stream in their frame
 		}
+		t.ended = err == io.EOF
 		return n, nil, err
 	case s.err != nil:
+		t.ended = s.err == io.EOF
 		return 0, nil, s.err
 	case s.thaw != nil:
 		return 0, s.thaw, nil
