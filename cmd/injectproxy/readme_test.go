@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// port stands for the ports that differ from run to run.
-var port = regexp.MustCompile(`\.test:\d+`)
+// demoPort stands for the ports that differ from run to run.
+var demoPort = regexp.MustCompile(`\.test:\d+`)
 
 // The README shows what the demonstration prints, and the two commands that
 // are all a new user needs.
@@ -32,8 +32,8 @@ func TestREADMEShowsTheDemonstration(t *testing.T) {
 	if err := w.demonstrate(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	want := port.ReplaceAllString(out.String(), ".test:PORT")
-	if !strings.Contains(port.ReplaceAllString(string(readme), ".test:PORT"), "```\n"+want+"```") {
+	want := demoPort.ReplaceAllString(out.String(), ".test:PORT")
+	if !strings.Contains(demoPort.ReplaceAllString(string(readme), ".test:PORT"), "```\n"+want+"```") {
 		t.Errorf("README.md does not show what demo prints:\n%s", out.String())
 	}
 }
