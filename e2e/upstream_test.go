@@ -134,6 +134,18 @@ func (u *upstream) wantGuarded(t *testing.T) {
 	}
 }
 
+// wantProto checks that every request came in that protocol.
+func (u *upstream) wantProto(t *testing.T, proto string) {
+	t.Helper()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, v := range u.visits {
+		if v.proto != proto {
+			t.Errorf("%s %s arrived over %s, want %s", v.method, v.path, v.proto, proto)
+		}
+	}
+}
+
 // digest answers with the length and the SHA-256 of the request's body.
 var digest = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	h := sha256.New()
