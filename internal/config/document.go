@@ -82,16 +82,18 @@ func decode(r *report, file string, data []byte) *document {
 	return d
 }
 
-// syntaxMessage is the decoder's message up to where it would quote the text
-// that it found, for that may be a secret whose quotes were forgotten.
+// syntaxMessage is the decoder's message without the text that it found, for
+// that may be a secret whose quotes were forgotten.
 func syntaxMessage(message string) string {
-	if strings.HasPrefix(message, "Key '") {
+	switch {
+	case strings.HasPrefix(message, "Key '"):
 		return "key" + strings.TrimSuffix(message[len("Key"):], ".")
+	case strings.Contains(message, "out of range"), strings.Contains(message, "float"):
+		return "the number is out of range"
+	case strings.Contains(message, "datetime"):
+		return "there is no such date or time"
 	}
-	for _, quote := range []string{", but got ", " but found ", " but got ", `: "`, ": '"} {
-		message, _, _ = strings.Cut(message, quote)
-	}
-	return message
+	return "is not TOML"
 }
 
 // abs makes path absolute: a relative path is relative to the file it stands in.

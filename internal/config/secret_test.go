@@ -58,6 +58,12 @@ func TestProblemsShowNoSecret(t *testing.T) {
 			}
 		}
 	}
+	for _, number := range []string{"918273645546372819", "91827364554637281910111213", "9182736455463.7e99999", "9182-73-64", "0.9182736455463728"} {
+		_, problems := load(t, map[string]string{"config.toml": "[[rule]]\nheaders = { X-Key = " + number + " }"})
+		if len(problems) == 0 || strings.Contains(fmt.Sprint(problems), "8273") || strings.Contains(fmt.Sprint(problems), "9182-") {
+			t.Errorf("%s is shown by, or no part of %v", number, problems)
+		}
+	}
 	if _, problems := load(t, map[string]string{"config.toml": canary + " = 1"}); !shows(fmt.Sprint(problems)) {
 		t.Error("the search does not find what is there")
 	}

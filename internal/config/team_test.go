@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -209,6 +210,34 @@ func TestFileOfAnUnknownTeamLeavesNoGrantOpen(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFilesOfATeamShareItsNames(t *testing.T) {
+	t.Parallel()
+	file := func(name, path string) string {
+		return "team = \"alpha\"\n[[rule]]\naudience = \"gateway\"\nprefix = \"https://alpha.example/" + path + "\"\n" + name
+	}
+	_, problems := load(t, map[string]string{
+		"config.toml": granting, "rules.d/1.toml": file("name = \"n\"", "1"), "rules.d/2.toml": file("name = \"n\"", "2"), "rules.d/3.toml": file("", "3"),
+		"rules.d/4.toml": file("", "4"), "rules.d/5.toml": file("", "1"),
+	})
+	wantProblems(t, problems, "2.toml:2: |the name n is taken by the rule at ", "5.toml:2: |prefix https://alpha.example/1/ is taken by rule n at ")
+}
+
+func TestErrorBehindManyWarningsStillCounts(t *testing.T) {
+	t.Parallel()
+	rules := strings.Builder{}
+	for i := range 2 * maxTeamProblems {
+		fmt.Fprintf(&rules, "[[rule]]\nprefix = \"https://alpha.example/%d\"\naudience = \"gateway\"\nkind = \"mcp\"\nrecover = \"off\"\n", i)
+	}
+	c, _ := load(t, map[string]string{"config.toml": granting, "rules.d/a.toml": "team = \"alpha\"\n" + rules.String()})
+	if got := outcome(t, c, "alpha.example:443", "GET", "/1"); got != "alpha mcp-2" {
+		t.Errorf("warnings alone: %s", got)
+	}
+	c, _ = load(t, map[string]string{"config.toml": granting, "rules.d/a.toml": "team = \"alpha\"\n" + rules.String() + "oops = 1"})
+	if got := outcome(t, c, "alpha.example:443", "GET", "/1"); got != "off alpha" {
+		t.Errorf("with an error at the end: %s", got)
 	}
 }
 
