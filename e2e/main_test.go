@@ -49,7 +49,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
-	args := []string{"build", "-o", name}
+	args := []string{"build", "-buildvcs=false", "-o", name}
 	if raceEnabled {
 		args = append(args, "-race")
 	}

@@ -1,0 +1,13 @@
+// Prints each delta of a message when it comes.
+import Anthropic from "@anthropic-ai/sdk";
+
+const client = new Anthropic({ baseURL: process.argv[2], apiKey: "dummy", maxRetries: 0 });
+const stream = await client.messages.create({
+  model: "m",
+  max_tokens: 100,
+  stream: true,
+  messages: [{ role: "user", content: "Tell me." }],
+});
+for await (const event of stream) {
+  if (event.type === "content_block_delta") console.log(event.delta.text);
+}
