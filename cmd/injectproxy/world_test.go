@@ -185,9 +185,8 @@ func clientOf(t testing.TB, via *url.URL, root *x509.Certificate, proto string) 
 		TLSClientConfig:    &tls.Config{RootCAs: pool},
 		DisableCompression: true,
 		Protocols:          new(http.Protocols),
-		MaxIdleConns:       -1,
 	}
-	tr.Protocols.SetHTTP1(proto == "h1")
+	tr.Protocols.SetHTTP1(true) // what is tunnelled may have nothing else
 	tr.Protocols.SetHTTP2(proto == "h2")
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{
