@@ -19,7 +19,7 @@ func (p *Proxy) newPlain() *httputil.ReverseProxy {
 			pr.Out.Host = pr.In.URL.Host
 		},
 		Transport:      newPlainUpstream(p.o.Dialer),
-		ModifyResponse: keepTrailers,
+		ModifyResponse: prepare,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			answerFor(err, r.URL.Host).write(w, r)
 		},

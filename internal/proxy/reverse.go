@@ -13,7 +13,7 @@ func (p *Proxy) newReverse() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite:        rewriteIntercepted,
 		Transport:      routed{},
-		ModifyResponse: keepTrailers,
+		ModifyResponse: prepare,
 		ErrorHandler:   p.failed,
 		ErrorLog:       p.o.ErrorLog,
 		BufferPool:     &copyBuffers,
@@ -64,11 +64,17 @@ func unchanged(pr *httputil.ProxyRequest) {
 	}
 }
 
-// keepTrailers makes room for trailers in an HTTP/1.1 answer: a declared
-// length leaves none.
-func keepTrailers(res *http.Response) error {
+// prepare makes an upstream's answer ready for ReverseProxy.
+func prepare(res *http.Response) error {
+	// A declared length leaves no room for trailers in HTTP/1.1.
 	if len(res.Trailer) > 0 && res.Request.ProtoMajor == 1 {
 		res.Header.Del("Content-Length")
+	}
+	// ReverseProxy holds back what has a length, a buffer at a time. Where
+	// there is no body it must go on doing so: a header that ends the stream
+	// by itself, as gRPC's errors do, must not be torn from its end.
+	if res.ContentLength > 0 && res.Body != http.NoBody && res.Request.Method != http.MethodHead {
+		res.ContentLength = -1
 	}
 	return nil
 }
