@@ -27,12 +27,6 @@ import (
 	"github.com/injectproxy/injectproxy/internal/record"
 )
 
-const (
-	maxHeaderBytes    = 256 << 10
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 5 * time.Minute
-)
-
 // Route is the live chain of one rule.
 type Route struct {
 	http.RoundTripper
@@ -72,6 +66,8 @@ type Options struct {
 	Log      *slog.Logger
 	ErrorLog *log.Logger          // for net/http and goproxy
 	Done     func(*record.Record) // called at the end of each intercepted request
+
+	limits limits // tests shorten them
 }
 
 // Proxy is a forward proxy. Make one with [New], give it rules, and let it
@@ -87,7 +83,9 @@ type Proxy struct {
 	reverse *httputil.ReverseProxy // intercepted requests
 	plain   *httputil.ReverseProxy // http:// requests
 	hijacks registry
-	running sync.WaitGroup // Serve calls and the inner server
+	running sync.WaitGroup // the inner server
+	base    context.Context
+	cut     context.CancelFunc // ends base, and with it the context of every request
 }
 
 // New returns a Proxy without rules: it tunnels everything until
@@ -103,14 +101,16 @@ func New(o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.limits = o.limits.orDefaults()
 	p := &Proxy{o: o, handoff: newConnListener(&net.TCPAddr{})}
+	p.base, p.cut = context.WithCancel(context.Background())
 	p.SetRules(&Rules{Table: table})
 	p.goproxy = p.newGoproxy()
 	p.tls = p.newTLSConfig()
 	p.reverse, p.plain = p.newReverse(), p.newPlain()
-	p.door = p.newServer(http.HandlerFunc(p.serveDoor))
+	p.door = p.newServer(p.serveDoor)
 	p.door.ConnContext = p.withPeer
-	p.inner = p.newServer(http.HandlerFunc(p.serveIntercepted))
+	p.inner = p.newServer(p.serveIntercepted)
 	p.inner.TLSConfig = p.tls // tells net/http to speak HTTP/2; the handshake is ours
 	p.inner.ConnContext = withPinned
 	p.inner.HTTP2 = &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second}
@@ -118,11 +118,12 @@ func New(o Options) (*Proxy, error) {
 	return p, nil
 }
 
-func (p *Proxy) newServer(h http.Handler) *http.Server {
+func (p *Proxy) newServer(h http.HandlerFunc) *http.Server {
 	return &http.Server{
-		Handler:                      h,
-		ReadHeaderTimeout:            readHeaderTimeout,
-		IdleTimeout:                  idleTimeout,
+		Handler:                      p.counted(h),
+		BaseContext:                  func(net.Listener) context.Context { return p.base },
+		ReadHeaderTimeout:            p.o.limits.header,
+		IdleTimeout:                  p.o.limits.idle,
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     p.o.ErrorLog,
 		DisableGeneralOptionsHandler: true,
@@ -168,28 +169,5 @@ func (l *doorListener) Accept() (net.Conn, error) {
 	if t, ok := c.(*net.TCPConn); ok {
 		t.SetKeepAliveConfig(keepAlive)
 	}
-	return &http1Conn{c}, nil
-}
-
-// Shutdown stops accepting, lets requests, streams and tunnels in flight end,
-// and closes those that are left when ctx ends; the error is then ctx's. It
-// returns when no goroutine of the proxy is left.
-func (p *Proxy) Shutdown(ctx context.Context) error {
-	var drained sync.WaitGroup
-	errs := make([]error, 3)
-	drained.Go(func() { errs[0] = shutdown(ctx, p.door) })
-	drained.Go(func() { errs[1] = p.hijacks.drain(ctx) })
-	drained.Go(func() { errs[2] = shutdown(ctx, p.inner) })
-	drained.Wait()
-	p.running.Wait()
-	return errors.Join(errs...)
-}
-
-// shutdown ends s, the hard way once ctx is done.
-func shutdown(ctx context.Context, s *http.Server) error {
-	err := s.Shutdown(ctx)
-	if err != nil {
-		s.Close()
-	}
-	return err
+	return &http1Conn{Conn: c}, nil
 }

@@ -2,17 +2,46 @@ package proxy
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // http1Conn is a client's HTTP/1 connection, at the door or intercepted. The
 // server writes some refusals (malformed request line, bad or missing Host,
 // header too large) itself, before any handler runs; here they get the form
-// that all answers of this proxy have.
+// that all answers of this proxy have. And it reads some requests that it
+// should refuse: here they get to it in a form that it does.
 type http1Conn struct {
 	net.Conn
+	framing framing
+	poison  []byte // what is left to read of an ambiguous request
+	spoilt  bool   // there was one: nothing from the wire is read any more
+}
+
+// Read implements net.Conn. An ambiguous request ends in a NUL where the
+// ambiguity is, which makes it malformed to net/http wherever it stands.
+func (c *http1Conn) Read(p []byte) (int, error) {
+	if c.spoilt {
+		if len(c.poison) == 0 {
+			return 0, io.EOF
+		}
+		n := copy(p, c.poison)
+		c.poison = c.poison[n:]
+		return n, nil
+	}
+	n, err := c.Conn.Read(p)
+	clean, bad := c.framing.pass(p[:n])
+	if bad == nil {
+		return n, err
+	}
+	c.spoilt, c.poison = true, []byte("\x00\r\n\r\n")
+	if clean == 0 {
+		return c.Read(p)
+	}
+	return clean, nil
 }
 
 // CloseWrite closes the write side, where the connection has one.
@@ -21,6 +50,10 @@ func (c *http1Conn) CloseWrite() error { return closeWrite(c.Conn) }
 // refusalHead is what net/http writes behind the status line of a refusal of
 // its own, in one Write with the body.
 var refusalHead = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
+
+// expectationHead begins what net/http writes for an Expect that it does not
+// know. No upstream's answer does: its own fields go before Connection.
+var expectationHead = []byte("HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nDate: ")
 
 // Write implements net.Conn.
 func (c *http1Conn) Write(p []byte) (int, error) {
@@ -41,6 +74,9 @@ func refusal(p []byte) *Answer {
 	if len(p) > 512 || !bytes.HasPrefix(p, []byte(version)) {
 		return nil
 	}
+	if bytes.HasPrefix(p, expectationHead) {
+		return malformed(http.StatusExpectationFailed, "")
+	}
 	line, body, ok := bytes.Cut(p[len(version):], refusalHead)
 	if !ok || len(line) < 3 || (!bytes.Equal(line, body) && string(body) != "Unsupported transfer encoding") {
 		return nil
@@ -55,16 +91,23 @@ func refusal(p []byte) *Answer {
 // malformed is the answer to a request that cannot be understood. Why is a
 // fixed text of the HTTP server.
 func malformed(status int, why string) *Answer {
-	a := &Answer{Status: status, Type: "malformed-request", Title: "The request is malformed", Reason: "http_request_error", Final: true}
+	a := &Answer{Status: status, Type: "malformed-request", Title: "The request is malformed", Reason: "http_request_error", Final: true,
+		Hint: "This is a fault of the client program, not of the configuration."}
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		a.Type, a.Title = "header-too-large", "The request's header is too large"
 		a.Detail = "The header fields together exceed " + strconv.Itoa(maxHeaderBytes>>10) + " KiB."
+		a.Hint = "Often a cookie or a token that has grown too large."
 	case http.StatusNotImplemented:
 		a.Detail = "Its transfer coding is not supported."
+	case http.StatusExpectationFailed:
+		a.Detail = "It expects something else than 100-continue."
+	case http.StatusHTTPVersionNotSupported:
+		a.Detail = "Its version of HTTP is not supported."
 	default:
-		if _, reason, ok := bytes.Cut([]byte(why), []byte(": ")); ok {
-			a.Detail = "Reason: " + string(reason) + "."
+		a.Detail = "It is not valid HTTP, or it can be read in more than one way."
+		if _, reason, ok := strings.Cut(why, ": "); ok {
+			a.Detail = "Reason: " + reason + "."
 		}
 	}
 	return a

@@ -17,9 +17,9 @@ import (
 // server. The handshake is made here, in the goroutine of the CONNECT, so that
 // one slow client holds up nobody and a refusal can be explained.
 func (p *Proxy) intercept(r *http.Request, client net.Conn) {
-	authority := connectFrom(r.Context()).authority
-	host, _, _ := net.SplitHostPort(authority) // canonical: it splits
-	conn := &pinnedConn{Conn: client, authority: authority, host: host}
+	target := connectFrom(r.Context())
+	host, _, _ := net.SplitHostPort(target.authority) // canonical: it splits
+	conn := &pinnedConn{Conn: client, connect: target, host: host}
 	remove, ok := p.hijacks.add(conn)
 	if !ok {
 		client.Close()
@@ -32,19 +32,20 @@ func (p *Proxy) intercept(r *http.Request, client net.Conn) {
 	}
 	tc := tls.Server(conn, p.tls)
 	if err := p.handshake(tc); err != nil {
-		p.explainHandshake(err, authority)
+		p.explainHandshake(err, target.authority)
 		client.Close()
 		return
 	}
 	var ready net.Conn = tc
 	if tc.ConnectionState().NegotiatedProtocol != "h2" {
-		ready = &http1Conn{tc}
+		ready = &http1Conn{Conn: tc}
 	}
 	p.handoff.put(ready)
 }
 
+// handshake makes the handshake while there is a server to hand tc to.
 func (p *Proxy) handshake(tc *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	ctx, cancel := context.WithTimeout(p.handoff.open, p.o.limits.handshake)
 	defer cancel()
 	return tc.HandshakeContext(ctx)
 }
@@ -106,6 +107,7 @@ var errServerName = errors.New("the server name of the handshake is not the host
 // explainHandshake writes one line about a failed handshake.
 func (p *Proxy) explainHandshake(err error, authority string) {
 	switch {
+	case errors.Is(err, context.Canceled): // shutting down
 	case errors.Is(err, errServerName):
 		p.o.Log.Warn("interception refused: the client's TLS server name differs from its CONNECT", "authority", authority)
 	case refusedOurCertificate(err):
@@ -139,7 +141,8 @@ func refusedOurCertificate(err error) bool {
 
 type pinnedKey struct{}
 
-// withPinned remembers the CONNECT's authority for the requests of c.
+// withPinned remembers the CONNECT for the requests of c.
 func withPinned(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, pinnedKey{}, pinned(c))
+	conn := pinned(c)
+	return context.WithValue(context.WithValue(ctx, pinnedKey{}, conn), connectKey{}, conn.connect)
 }
