@@ -2,11 +2,11 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
-	"sync"
 )
 
 // prefixConn is a connection of which some bytes have been read already: those
@@ -38,6 +38,28 @@ func closeWrite(c net.Conn) error {
 	return c.Close()
 }
 
+// abort closes c in a way that its peer can tell from the end of a stream.
+func abort(c net.Conn) {
+	for {
+		switch u := c.(type) {
+		case *tls.Conn:
+			c = u.NetConn() // without the alert that says that all was sent
+		case *prefixConn:
+			c = u.Conn
+		case *pinnedConn:
+			c = u.Conn
+		case *http1Conn:
+			c = u.Conn
+		default:
+			if t, ok := c.(interface{ SetLinger(int) error }); ok {
+				t.SetLinger(0) // Close sends RST
+			}
+			c.Close()
+			return
+		}
+	}
+}
+
 // hijack takes the connection of w over, with the bytes that were read from
 // it but not consumed. What it returns is the plainest connection there is:
 // between two TCP connections the kernel can copy by itself.
@@ -65,8 +87,8 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 // says there must be meant for authority.
 type pinnedConn struct {
 	net.Conn
-	authority string // canonical host:port of the CONNECT
-	host      string // its host part, without brackets
+	connect
+	host string // the host part of its authority, without brackets
 }
 
 // pinned returns the pinnedConn below a connection of the inner server.
@@ -87,13 +109,15 @@ func pinned(c net.Conn) *pinnedConn {
 // http.Server. Those still queued when it closes are closed.
 type connListener struct {
 	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
+	open  context.Context // ends when the listener closes
+	close context.CancelFunc
 	addr  net.Addr
 }
 
 func newConnListener(addr net.Addr) *connListener {
-	return &connListener{conns: make(chan net.Conn), done: make(chan struct{}), addr: addr}
+	l := &connListener{conns: make(chan net.Conn), addr: addr}
+	l.open, l.close = context.WithCancel(context.Background())
+	return l
 }
 
 var errListenerClosed = errors.New("listener closed")
@@ -103,14 +127,14 @@ func (l *connListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
-	case <-l.done:
+	case <-l.open.Done():
 		return nil, net.ErrClosed
 	}
 }
 
 // Close implements net.Listener.
 func (l *connListener) Close() error {
-	l.once.Do(func() { close(l.done) })
+	l.close()
 	return nil
 }
 
@@ -122,7 +146,7 @@ func (l *connListener) put(c net.Conn) error {
 	select {
 	case l.conns <- c: // unbuffered: taken means accepted
 		return nil
-	case <-l.done:
+	case <-l.open.Done():
 		c.Close()
 		return errListenerClosed
 	}

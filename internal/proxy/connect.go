@@ -27,6 +27,7 @@ func nobody(net.Conn) func([]string) error {
 // connect is what a CONNECT asks for.
 type connect struct {
 	authority string // canonical host:port
+	via       string // Via field for the upstream proxy
 }
 
 type connectKey struct{}
@@ -46,11 +47,15 @@ func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
 		}).write(w, r)
 		return
 	}
+	if a := p.o.Dialer.cameBack(r); a != nil {
+		a.write(w, r)
+		return
+	}
 	switch {
 	case r.Method == http.MethodConnect:
 		p.serveConnect(w, r)
 	case r.URL.Scheme == "http" && r.URL.Host != "":
-		p.plain.ServeHTTP(w, r)
+		p.servePlain(w, r)
 	case r.URL.IsAbs():
 		(&Answer{
 			Status: http.StatusBadRequest, Type: "cleartext-https", Title: "Only CONNECT reaches https URLs here", Reason: "http_request_error", Final: true,
@@ -60,7 +65,8 @@ func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
 	default:
 		(&Answer{
 			Status: http.StatusMethodNotAllowed, Type: "not-a-proxy-request", Title: "This is a proxy, not a web server", Reason: "http_request_error", Final: true,
-			Hint: "Configure this address as the HTTPS proxy of the client (HTTPS_PROXY).",
+			Detail: "The request names no host to go to.",
+			Hint:   "Configure this address as the HTTPS proxy of the client (HTTPS_PROXY).",
 		}).write(w, r)
 	}
 }
@@ -93,7 +99,7 @@ func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
 		}).write(w, r)
 		return
 	}
-	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority})
+	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority, p.o.Dialer.chain(r)})
 	p.goproxy.ServeHTTP(&hijacker{w}, r.WithContext(ctx))
 }
 

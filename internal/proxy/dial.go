@@ -48,7 +48,8 @@ type DialOptions struct {
 // upstream proxy, and never to where no request of a client may go. It is
 // safe for concurrent use.
 type Dialer struct {
-	o DialOptions
+	o         DialOptions
+	pseudonym string // by which a request that comes back is known
 }
 
 // NewDialer returns a Dialer with the given options.
@@ -59,7 +60,7 @@ func NewDialer(o DialOptions) *Dialer {
 	if o.Own == nil {
 		o.Own = func(netip.AddrPort) bool { return false }
 	}
-	return &Dialer{o: o}
+	return &Dialer{o: o, pseudonym: newPseudonym()}
 }
 
 // Dial connects to authority (host:port) for TLS traffic or a tunnel. Through
@@ -119,7 +120,7 @@ func (d *Dialer) through(ctx context.Context, via *url.URL, authority string) (n
 	// The handshake below reads and writes without a context: the deadline
 	// and the cancellation both come through the connection.
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err = connectThrough(conn, via, authority)
+	err = connectThrough(conn, via, authority, d.chainFrom(ctx))
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -155,9 +156,9 @@ func (d *Dialer) toProxy(ctx context.Context, via *url.URL) (net.Conn, error) {
 // connectThrough performs the CONNECT. It reads the answer byte by byte: what
 // follows it belongs to the upstream, and a raw connection can be spliced
 // where a buffered one cannot.
-func connectThrough(conn net.Conn, via *url.URL, authority string) error {
+func connectThrough(conn net.Conn, via *url.URL, authority, chain string) error {
 	var req strings.Builder
-	fmt.Fprintf(&req, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", authority, authority)
+	fmt.Fprintf(&req, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nVia: %s\r\n", authority, authority, chain)
 	if u := via.User; u != nil {
 		fmt.Fprintf(&req, "Proxy-Authorization: %s\r\n", basicAuth(u))
 	}
@@ -170,7 +171,7 @@ func connectThrough(conn net.Conn, via *url.URL, authority string) error {
 		return proxyUnreachable(err, via)
 	}
 	if res.StatusCode/100 != 2 {
-		return proxyRefused(res.StatusCode, via, authority)
+		return proxyRefused(res, via, "CONNECT "+authority)
 	}
 	return nil
 }

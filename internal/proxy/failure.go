@@ -28,10 +28,12 @@ func answerFor(err error, authority string) *Answer {
 		a.Status = http.StatusGatewayTimeout
 		a.Type, a.Title, a.Reason = "upstream-timeout", "The upstream did not answer in time", "connection_timeout"
 		a.Detail = authority + " did not accept the connection in time."
+		a.Hint = "Check that it is up, the VPN, and whether it needs an upstream proxy."
 	case describeCertificate(a, err, authority), describeTLS(a, err, authority), describeDial(a, err, authority):
 	default:
 		a.Type, a.Title, a.Reason = "upstream-aborted", "The upstream ended the connection", "connection_terminated"
 		a.Detail = authority + " ended the connection before its answer was complete."
+		a.Hint = "Try again; if it happens each time, the upstream's log may say why."
 	}
 	return a
 }
@@ -66,6 +68,7 @@ func describeTLS(a *Answer, err error, authority string) bool {
 	}
 	a.Type, a.Title, a.Reason = "upstream-tls", "The TLS handshake with the upstream failed", "tls_protocol_error"
 	a.Detail = authority + " and this proxy could not agree on a TLS connection (TLS 1.2 is the lowest accepted). Nothing was sent."
+	a.Hint = "Check that the port is one for https, and which versions of TLS the upstream speaks."
 	return true
 }
 
@@ -81,9 +84,11 @@ func describeDial(a *Answer, err error, authority string) bool {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		a.Type, a.Title, a.Reason = "upstream-refused", "The upstream refused the connection", "connection_refused"
 		a.Detail = "Nothing accepts connections at " + authority + "."
+		a.Hint = "Check host and port, and that the upstream is running."
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		a.Type, a.Title, a.Reason = "upstream-unreachable", "The upstream cannot be reached", "destination_ip_unroutable"
 		a.Detail = "There is no route to " + authority + "."
+		a.Hint = "Check the network, the VPN, and whether it needs an upstream proxy."
 	default:
 		return false
 	}
@@ -104,19 +109,25 @@ func malformedBody(err error) *Answer {
 	return &Answer{
 		Status: http.StatusBadRequest, Type: "malformed-request", Title: "The request is malformed", Reason: "http_request_error",
 		Detail: "The request's body could not be read to its end.", Final: true, Err: err,
+		Hint: "The client broke off, or framed the body wrongly.",
 	}
 }
 
 // bodyWatch remembers whether reading the client's body failed, so that its
-// error is not taken for the upstream's.
+// error is not taken for the upstream's, and cleans the trailers behind it.
 type bodyWatch struct {
 	io.ReadCloser
-	failed atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
+	trailer *trailer
+	failed  atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
+	ended   atomic.Bool           // likewise: all of it has been read
 }
 
 func (b *bodyWatch) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+	if err == io.EOF {
+		b.trailer.ended()
+		b.ended.Store(true)
+	} else if err != nil && !errors.Is(err, http.ErrBodyReadAfterClose) {
 		b.failed.Store(&err)
 	}
 	return n, err

@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
-
-	"github.com/injectproxy/injectproxy/internal/match"
 	"github.com/injectproxy/injectproxy/internal/record"
 )
 
-// exchange is one intercepted request on its way through the handler.
+// exchange is one request on its way through the proxy.
 type exchange struct {
 	route    http.RoundTripper
 	rawPath  string // as the client sent it, without the query
@@ -31,7 +27,7 @@ func exchangeFrom(ctx context.Context) *exchange {
 func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 	authority := r.Context().Value(pinnedKey{}).(*pinnedConn).authority
 	rec := &record.Record{Start: time.Now(), Method: r.Method, Authority: authority}
-	out := &response{ResponseWriter: w, rec: rec, hijacks: &p.hijacks}
+	out := p.newResponse(w, r, rec)
 	if p.o.Done != nil {
 		defer func() { p.o.Done(rec) }()
 	}
@@ -45,13 +41,20 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		out.answer(a, r)
 		return
 	}
-	ctx := record.NewContext(context.WithValue(r.Context(), exchangeKey{}, x), rec)
-	r = r.WithContext(ctx)
+	r = r.WithContext(record.NewContext(r.Context(), rec))
+	p.reverse.ServeHTTP(out, x.carry(r, out))
+}
+
+// carry returns r with x in its context and its body watched, also for the
+// way back.
+func (x *exchange) carry(r *http.Request, out *response) *http.Request {
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if r.Body != nil && r.Body != http.NoBody {
-		x.body = &bodyWatch{ReadCloser: r.Body}
+		x.body = &bodyWatch{ReadCloser: r.Body, trailer: screenTrailer(r.Trailer)}
 		r.Body = x.body
+		out.body = x.body
 	}
-	p.reverse.ServeHTTP(out, r)
+	return r
 }
 
 // choose picks the route of a request.
@@ -65,79 +68,14 @@ func (p *Proxy) choose(rec *record.Record, r *http.Request, rawPath string) (*ex
 	route := rules.Routes[v.Rule]
 	rec.Rule, rec.Team, rec.Kind = route.Name, route.Team, route.Kind
 	if r.Method == http.MethodTrace {
-		// Its answer would show the token to the client.
 		return nil, &Answer{
 			Status: http.StatusMethodNotAllowed, Type: "trace-refused", Title: "TRACE is refused where a token is attached", Reason: "http_request_denied", Final: true,
+			Detail: "The answer to TRACE would show the token to the client.",
+			Hint:   "Use another method, or a path that no rule covers.",
 		}
 	}
 	x.route = route
 	return x, nil
-}
-
-// screenRequest returns the path of r as it was sent, or the answer to a
-// request that is not meant for authority or that cannot be passed on as it
-// is.
-func screenRequest(r *http.Request, authority string) (rawPath string, a *Answer) {
-	if r.Method == http.MethodConnect {
-		return "", misdirected("CONNECT was sent inside a CONNECT.")
-	}
-	if r.Host == "" {
-		a := malformed(http.StatusBadRequest, "")
-		a.Detail = "It has no Host."
-		return "", a
-	}
-	if got, err := match.Authority(r.Host); err != nil {
-		a := malformed(http.StatusBadRequest, "")
-		a.Detail = "Its Host is not a valid host or host:port."
-		return "", a
-	} else if got != authority {
-		return "", misdirected("The request is for another host or port than the CONNECT it came through.")
-	}
-	target := r.RequestURI
-	if r.URL.Host != "" || r.URL.IsAbs() { // absolute form
-		if r.URL.Scheme != "https" {
-			return "", misdirected("The request is for another scheme than https.")
-		}
-		if r.URL.User != nil {
-			a := malformed(http.StatusBadRequest, "")
-			a.Detail = "Its target has user information."
-			return "", a
-		}
-		target = target[strings.Index(target, "://")+len("://"):]
-		if i := strings.IndexAny(target, "/?#"); i >= 0 {
-			target = target[i:]
-		} else {
-			target = ""
-		}
-	}
-	rawPath, _, _ = strings.Cut(target, "?")
-	if rawPath == "" {
-		rawPath = "/"
-	}
-	if !forwardable(r, rawPath) {
-		a := malformed(http.StatusBadRequest, "")
-		a.Detail = "Its path has characters that cannot be passed on unchanged."
-		return rawPath, a
-	}
-	return rawPath, nil
-}
-
-// forwardable reports whether the upstream can be sent rawPath byte for byte.
-func forwardable(r *http.Request, rawPath string) bool {
-	if rawPath == "*" {
-		return r.Method == http.MethodOptions
-	}
-	if !strings.HasPrefix(rawPath, "/") || strings.Contains(r.RequestURI, "#") {
-		return false
-	}
-	return rawPath == r.URL.EscapedPath() || !strings.HasPrefix(rawPath, "//")
-}
-
-func misdirected(detail string) *Answer {
-	return &Answer{
-		Status: http.StatusMisdirectedRequest, Type: "authority-mismatch", Title: "The request does not belong to this connection",
-		Detail: detail, Reason: "http_request_error", Final: true,
-	}
 }
 
 // failed answers a request whose route returned err.
@@ -158,13 +96,4 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 func isAnswer(err error) bool {
 	_, ok := errors.AsType[*Answer](err)
 	return ok
-}
-
-// dropUpgrades removes upgrades that change the framing of the connection
-// instead of the protocol inside it (RFC 9113, section 3.1: h2c is obsolete).
-func dropUpgrades(h http.Header) {
-	if httpguts.HeaderValuesContainsToken(h["Upgrade"], "h2c") {
-		delete(h, "Upgrade")
-	}
-	delete(h, "Http2-Settings")
 }

@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+
+	"github.com/injectproxy/injectproxy/internal/record"
 )
 
 // newPlain returns what forwards http:// requests: as they are, and never with
@@ -20,12 +23,17 @@ func (p *Proxy) newPlain() *httputil.ReverseProxy {
 		},
 		Transport:      newPlainUpstream(p.o.Dialer),
 		ModifyResponse: prepare,
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			answerFor(err, r.URL.Host).write(w, r)
-		},
-		ErrorLog:   p.o.ErrorLog,
-		BufferPool: &copyBuffers,
+		ErrorHandler:   p.failed,
+		ErrorLog:       p.o.ErrorLog,
+		BufferPool:     &copyBuffers,
 	}
+}
+
+// servePlain forwards an http:// request.
+func (p *Proxy) servePlain(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{upstream: r.URL.Host}
+	out := p.newResponse(w, r, new(record.Record))
+	p.plain.ServeHTTP(out, x.carry(r, out))
 }
 
 // plainUpstream sends http:// requests: directly, or in absolute form to the
@@ -59,7 +67,28 @@ func (u *plainUpstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := u.dialer.screenLiteral(authority); err != nil {
 		return nil, err
 	}
-	return u.proxied.RoundTrip(r)
+	return u.through(r, via)
+}
+
+// through sends r to the upstream proxy via. What that proxy says of itself is
+// not the upstream's answer: to a 407 the client would give its credential for
+// this proxy.
+func (u *plainUpstream) through(r *http.Request, via *url.URL) (*http.Response, error) {
+	out := *r
+	out.Header = r.Header.Clone()
+	out.Header.Set("Via", u.dialer.chain(r))
+	res, err := u.proxied.RoundTrip(&out)
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "proxyconnect" {
+		return nil, proxyUnreachable(e.Err, via)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode == http.StatusProxyAuthRequired || res.StatusCode == http.StatusBadGateway && saysLoop(res) {
+		res.Body.Close()
+		return nil, proxyRefused(res, via, r.Method+" "+r.URL.Host)
+	}
+	return res, nil
 }
 
 // screened returns a dial function that lets screen judge each address.

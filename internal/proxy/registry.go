@@ -6,17 +6,42 @@ import (
 	"sync"
 )
 
-// registry knows the connections that no http.Server looks after: tunnels,
-// upgraded connections, and intercepted ones before their handshake is done.
+// registry knows the work that no http.Server waits for, and the connections
+// that none closes: tunnels, upgraded connections, and intercepted ones before
+// their handshake is done.
 type registry struct {
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
-	empty  chan struct{} // closed when drained and no connection is left
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+	handlers int
+	closed   bool
+	idle     chan struct{} // closed when no handler is left; nil while nobody waits
 }
 
-// add takes c into the registry and returns the function that takes it out.
-// It reports false once the registry is closed: c must not be used then.
+// enter counts a handler that begins to run and returns the function that
+// says that it has ended. It reports false once the registry is closed.
+func (r *registry) enter() (leave func(), ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, false
+	}
+	r.handlers++
+	return r.leave, true
+}
+
+func (r *registry) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handlers--
+	if r.handlers == 0 && r.idle != nil {
+		close(r.idle)
+		r.idle = nil
+	}
+}
+
+// add takes c, which a running handler owns, into the registry and returns
+// the function that takes it out. It reports false once the connections were
+// cut: c must not be used then.
 func (r *registry) add(c net.Conn) (remove func(), ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,48 +59,37 @@ func (r *registry) remove(c net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, c)
-	if len(r.conns) == 0 && r.empty != nil {
-		close(r.empty)
-		r.empty = nil
-	}
 }
 
-// drain waits until no connection is left. When ctx ends first it closes
-// those that remain, refuses further ones, and waits for their owners.
+// drain waits until no handler is left. When ctx ends first it cuts the
+// connections that remain, refuses further ones, and waits for their owners.
 func (r *registry) drain(ctx context.Context) error {
 	select {
-	case <-r.whenEmpty():
+	case <-r.whenIdle():
 		return nil
 	case <-ctx.Done():
 	}
 	r.mu.Lock()
 	r.closed = true
 	for c := range r.conns {
-		c.Close()
+		abort(c)
 	}
 	r.mu.Unlock()
-	<-r.whenEmpty()
+	<-r.whenIdle()
 	return ctx.Err()
 }
 
-func (r *registry) whenEmpty() <-chan struct{} {
+func (r *registry) whenIdle() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	done := make(chan struct{})
-	if len(r.conns) == 0 {
-		close(done)
-		return done
+	if r.idle != nil {
+		return r.idle
 	}
-	if r.empty == nil {
-		r.empty = done
-		return done
+	idle := make(chan struct{})
+	if r.handlers == 0 {
+		close(idle)
+	} else {
+		r.idle = idle
 	}
-	return r.empty
-}
-
-// len returns the number of connections.
-func (r *registry) len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.conns)
+	return idle
 }

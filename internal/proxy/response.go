@@ -16,6 +16,17 @@ type response struct {
 	rec     *record.Record
 	hijacks *registry
 	own     bool // the answer is the proxy's own
+	last    bool // the connection takes no request behind this one
+	http1   bool
+	body    *bodyWatch // of the request, nil without one
+}
+
+// newResponse returns the way back for r. Behind an upgrade or a CONNECT that
+// was not granted nobody knows where the next request begins: see [framing].
+func (p *Proxy) newResponse(w http.ResponseWriter, r *http.Request, rec *record.Record) *response {
+	http1 := r.ProtoMajor == 1
+	last := http1 && (r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0)
+	return &response{ResponseWriter: w, rec: rec, hijacks: &p.hijacks, last: last, http1: http1}
 }
 
 // Unwrap serves [http.ResponseController].
@@ -26,10 +37,25 @@ func (w *response) WriteHeader(status int) {
 	if status >= 200 {
 		w.rec.Status = status
 		if !w.own {
-			keepAbsent(w.Header(), "Content-Type", "Date")
+			w.overtake()
+			keepAbsent(w.Header(), "Content-Type", "Content-Length", "Date")
+		}
+		if w.last {
+			w.Header().Set("Connection", "close")
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// overtake lets the upstream's answer begin while the client still sends.
+// net/http would read the rest of an HTTP/1 request first, and two sides that
+// talk at once would wait for each other. The rest may never come, so the
+// connection takes no further request.
+func (w *response) overtake() {
+	if w.http1 && w.body != nil && !w.body.ended.Load() {
+		http.NewResponseController(w.ResponseWriter).EnableFullDuplex()
+		w.last = true
+	}
 }
 
 // keepAbsent stops net/http from filling in fields that are not there.

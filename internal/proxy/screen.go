@@ -58,7 +58,7 @@ func (d *Dialer) screenLiteral(authority string) error {
 func (d *Dialer) screenProxy(ap netip.AddrPort) error {
 	if d.o.Own(ap) {
 		return &Answer{
-			Status: http.StatusBadGateway, Type: "proxy-loop", Title: "The upstream proxy is this proxy itself", Reason: "proxy_loop_detected", Final: true,
+			Status: http.StatusBadGateway, Type: "proxy-loop", Title: "The upstream proxy is this proxy itself", Reason: loopDetected, Final: true,
 			Hint: `Set upstream_proxy in config.toml to the real upstream proxy or to "direct", or start injectproxy without HTTPS_PROXY pointing at it.`,
 		}
 	}
@@ -69,6 +69,7 @@ func prohibited(detail string) *Answer {
 	return &Answer{
 		Status: http.StatusForbidden, Type: "destination-prohibited", Title: "This destination is not allowed",
 		Detail: detail, Reason: "destination_ip_prohibited", Final: true,
+		Hint: "If the client must reach it, let it do so without the proxy (NO_PROXY).",
 	}
 }
 
@@ -88,12 +89,17 @@ func proxyUnreachable(err error, via *url.URL) error {
 	return a
 }
 
-func proxyRefused(status int, via *url.URL, authority string) *Answer {
+// proxyRefused is the answer where the upstream proxy gave res to what.
+func proxyRefused(res *http.Response, via *url.URL, what string) *Answer {
+	if saysLoop(res) {
+		return proxyLoop(proxyAddress(via)+" says that the request had been through it before.",
+			"Two proxies are each other's upstream proxy: change upstream_proxy in config.toml, or theirs.")
+	}
 	a := &Answer{
 		Status: http.StatusBadGateway, Type: "upstream-proxy", Title: "The upstream proxy refused the connection", Reason: "proxy_internal_response",
-		Detail: fmt.Sprintf("%s answered CONNECT %s with status %d.", proxyAddress(via), authority, status),
+		Detail: fmt.Sprintf("%s answered %s with status %d.", proxyAddress(via), what, res.StatusCode),
 	}
-	switch status {
+	switch res.StatusCode {
 	case http.StatusProxyAuthRequired:
 		a.Hint = "Put user and password into the URL of upstream_proxy in config.toml."
 	case http.StatusGatewayTimeout:

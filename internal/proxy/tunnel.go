@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -28,9 +27,7 @@ func (p *Proxy) tunnel(r *http.Request, client net.Conn) {
 	}
 	defer remove()
 	authority := connectFrom(r.Context()).authority
-	// The request's context no longer ends with the client's connection,
-	// which was taken over: dialling has its own limit.
-	upstream, err := p.o.Dialer.Dial(context.WithoutCancel(r.Context()), authority)
+	upstream, err := p.o.Dialer.Dial(r.Context(), authority)
 	if err != nil {
 		a := answerFor(err, authority)
 		p.o.Log.Info("tunnel refused", "authority", authority, "status", a.Status, "problem", a.Error())
@@ -73,8 +70,8 @@ func forwardPrefix(upstream, client net.Conn) (net.Conn, error) {
 // must not take a broken stream for a finished one.
 func copyHalf(dst, src net.Conn) {
 	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		src.Close()
+		abort(dst)
+		abort(src)
 		return
 	}
 	closeWrite(dst)
