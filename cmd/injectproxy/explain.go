@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"unicode"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/match"
 	"github.com/injectproxy/injectproxy/internal/source"
@@ -41,7 +43,9 @@ the path as it stands: clients resolve "..", servers may decode more.`,
 			if cfg == nil {
 				return brokenConfig(problems)
 			}
-			e, err := explain(cfg, method, target)
+			authority, unsigned := ownCA(cfg)
+			printProblems(cmd.ErrOrStderr(), unsigned)
+			e, err := explain(cfg, authority, method, target)
 			if err != nil {
 				return err
 			}
@@ -122,8 +126,9 @@ type explanation struct {
 	Token    string   `json:"token,omitempty"` // where it comes from, if not from Entra
 }
 
-// explain decides as the proxy does, by the same table.
-func explain(cfg *config.Config, method string, t target) (*explanation, error) {
+// explain decides as the proxy does, by the same table. Without a CA, authority
+// is nil.
+func explain(cfg *config.Config, authority *ca.Authority, method string, t target) (*explanation, error) {
 	e := &explanation{Method: method, URL: t.shown}
 	table, rules, err := cfg.Table()
 	if err != nil {
@@ -140,9 +145,11 @@ func explain(cfg *config.Config, method string, t target) (*explanation, error) 
 		rule := cfg.Rules[rules[verdict.Rule]]
 		e.rule(rule)
 		e.Prefix = prefixOf(rule, t)
+		e.unsigned(authority, t)
 		return e, e.audience(rule.Audience)
 	case table.Intercepts(t.authority):
 		e.Outcome = "forward"
+		e.unsigned(authority, t)
 	case cfg.Tunnel.Allow == "rules":
 		e.Outcome, e.Status, e.Why = "refuse", 403, e.Why+`, and tunnel.allow is "rules"`
 	default:
@@ -162,6 +169,18 @@ func (e *explanation) rule(r config.Rule) {
 		if r.Name == "" {
 			e.Why = r.Off
 		}
+	}
+}
+
+// unsigned turns e into a refusal if the CA may not sign for the host: then the
+// proxy cannot look into the connection, and does not let it pass unseen.
+func (e *explanation) unsigned(authority *ca.Authority, t target) {
+	if authority == nil || e.Status != 0 {
+		return
+	}
+	host, _, _ := net.SplitHostPort(t.authority) // canonical: it splits
+	if err := authority.Check(host); err != nil {
+		e.Outcome, e.Status, e.Why = "refuse", 502, caProblem(config.Position{}, "", err).Message
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,7 +64,7 @@ func confined(t *testing.T, c *Config) {
 			continue
 		}
 		if team.Broken || rule.Audience == nil || rule.Audience.Team != "" && !team.Trusted ||
-			rule.Audience.Team == "" && !contains(team.Audiences, rule.Audience.Name) {
+			rule.Audience.Team == "" && !slices.Contains(team.Audiences, rule.Audience.Name) {
 			t.Errorf("rule %+v of team %+v", rule, team)
 		}
 	}

@@ -86,9 +86,9 @@ func (t *table) headerValue(name string, trusted bool) Header {
 // strip reads the headers to remove.
 func (t *table) strip(key string) []string {
 	list := t.list(key)
-	for _, name := range list {
+	for i, name := range list {
 		if problem := badHeader(name); problem != "" {
-			t.errorf(t.at(key), "%s: %s %s", key, show(name), problem)
+			t.errorf(t.elementAt(key, i), "%s: %s %s", key, show(name), problem)
 		}
 	}
 	return list

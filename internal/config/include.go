@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -54,6 +53,3 @@ func (t *table) absPattern(pattern string) string {
 	}
 	return filepath.Join(dir, pattern)
 }
-
-// elementAt returns where an element of an array stands.
-func (t *table) elementAt(key string, i int) Position { return t.at(key, strconv.Itoa(i)) }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"path/filepath"
-	"slices"
 
 	"github.com/injectproxy/injectproxy/internal/match"
 )
@@ -74,5 +73,3 @@ func (c *Config) Table() (*match.Table, []int, error) {
 	table, err := match.NewTable(rules)
 	return table, index, err
 }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }

@@ -167,7 +167,7 @@ func (c *Config) Shared() bool {
 // tunnel.allow anew where the file leaves it to the address.
 func (c *Config) OverrideListen(addr string) error {
 	if problem := badAddress(addr); problem != "" {
-		return fmt.Errorf("listen address %q %s", addr, problem)
+		return fmt.Errorf("%s %s", show(addr), problem)
 	}
 	c.Listen = addr
 	c.tunnelDefault()

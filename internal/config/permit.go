@@ -38,12 +38,20 @@ func parsePermit(s string) (canonical, problem, hint string) {
 		switch {
 		case prefix.Bits() == 0:
 			return "", "covers every address", ""
+		case prefix.Addr().Is4In6():
+			v4 := netip.PrefixFrom(prefix.Addr().Unmap(), max(0, prefix.Bits()-96))
+			return "", "is a range of IPv4 addresses written as IPv6", "write " + v4.Masked().String()
+		case prefix.Addr().IsMulticast():
+			return "", "is multicast", ""
 		case prefix != prefix.Masked():
 			return "", "has bits set beyond its length", "write " + prefix.Masked().String()
 		}
 		return prefix.String(), "", ""
 	}
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+		if addr.Unmap().IsMulticast() {
+			return "", "is multicast", ""
+		}
 		return addr.Unmap().String(), "", ""
 	}
 	switch name := strings.TrimLeft(s, "*."); {
@@ -86,8 +94,12 @@ func (c *Config) Permitted() []string {
 	return slices.Sorted(maps.Keys(hosts))
 }
 
+// hostOf returns the host as certificates have it.
 func hostOf(p match.Prefix) string {
 	host, _, _ := net.SplitHostPort(p.Authority())
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().String()
+	}
 	return host
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 // ruleKinds has the default first.
 var ruleKinds = [...]string{"http", "mcp", "llm", "share"}
 
-// scope is what the rules of one file may use.
+// ruleScope is what the rules of one file may use.
 type ruleScope struct {
 	team      string // "" for config.toml
 	trusted   bool   // headers may come from variables and files
@@ -104,7 +105,9 @@ func (t *table) prefix(list []match.Prefix, raw string, confine func(match.Prefi
 		return list
 	}
 	problem := ""
-	if confine != nil {
+	if addr, err := netip.ParseAddr(hostOf(p)); err == nil && addr.IsMulticast() {
+		problem = "is of a multicast address, which no server has"
+	} else if confine != nil {
 		problem = confine(p)
 	}
 	switch {

@@ -36,7 +36,8 @@ func (c *Config) settings(top *table) {
 	c.session(top.section("session"))
 	c.log(top.section("log"))
 	if c.Access.Mode == "open" && c.Shared() {
-		top.warnf(top.at("access", "mode"), "access.mode is \"open\": whoever reaches %s can use every rule", c.Listen)
+		top.errorf(top.at("access", "mode"), "access.mode is \"open\": whoever reaches %s could use every token", c.Listen).
+			hint(`mode = "credential", or a listen address on this machine`)
 	}
 }
 

@@ -32,7 +32,7 @@ func (t *table) size(key string, absent int64) int64 {
 func parseSize(s string) (bytes int64, ok bool) {
 	unit := int64(1)
 	for i, suffix := range []string{"B", "KiB", "MiB", "GiB"} {
-		if number, found := strings.CutSuffix(s, suffix); found && isDigit(number) {
+		if number, found := strings.CutSuffix(s, suffix); found && endsInDigit(number) {
 			s, unit = number, 1<<(10*i)
 			break
 		}
@@ -44,8 +44,8 @@ func parseSize(s string) (bytes int64, ok bool) {
 	return n * unit, true
 }
 
-// isDigit reports whether s ends in a digit, a space after it allowed: "8 MiB".
-func isDigit(s string) bool {
+// endsInDigit reports whether s ends in a digit, a space after it allowed: "8 MiB".
+func endsInDigit(s string) bool {
 	s = strings.TrimSuffix(s, " ")
 	return s != "" && '0' <= s[len(s)-1] && s[len(s)-1] <= '9'
 }

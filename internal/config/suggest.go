@@ -53,10 +53,13 @@ func oneOf(words []string) string {
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
-// show quotes text from a file for a message: on one line, and not all of it
-// if it is long.
+// show quotes text from a file for a message: on one line, not all of it if it
+// is long, and nothing of it if it could be a URL with a password.
 func show(s string) string {
 	const most = 60
+	if strings.Contains(s, "@") {
+		return "what stands there (not shown: it has userinfo)"
+	}
 	if len(s) > most {
 		return strconv.Quote(strings.ToValidUTF8(s[:most], "")) + "…"
 	}

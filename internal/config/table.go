@@ -14,7 +14,7 @@ import (
 // one mistake hides no other. [table.done] reports the keys that nobody asked for.
 type table struct {
 	*document
-	path  []string // keys that lead here; "" of them at the root
+	path  []string // keys that lead here: none at the root
 	title string   // as users write it: "[token]", "[[rule]]"; "" at the root
 	keys  map[string]any
 	known []string
@@ -26,6 +26,9 @@ func (d *document) top() *table { return &table{document: d, keys: d.root} }
 func (t *table) at(key ...string) Position {
 	return t.pos.of(append(slices.Clip(t.path), key...)...)
 }
+
+// elementAt returns where an element of an array stands.
+func (t *table) elementAt(key string, i int) Position { return t.at(key, strconv.Itoa(i)) }
 
 func (t *table) has(key string) bool {
 	_, ok := t.keys[key]

@@ -188,6 +188,7 @@ func TestFileOfAnUnknownTeamLeavesNoGrantOpen(t *testing.T) {
 		"not TOML":      {"\xff\xfe", "x.toml:1: |", "off alpha", "off beta"},
 		"wrong type":    {"team = 1", "x.toml:1: |team must be a string", "off alpha", "off beta"},
 		"too large":     {strings.Repeat("#", maxFile+1), "x.toml:1: |team file is larger than 1024 KiB", "off alpha", "off beta"},
+		"below a rule":  {"[[rule]]\nteam = \"beta\"", "x.toml:1: |a team file says whose it is", "-", "off beta"},
 		"misspelt":      {"team = \"bata\"", "x.toml:1: |did you mean \"beta\"?", "-", "off beta"},
 		"without grant": {"team = \"zeppelin\"\n[[rule]]", "x.toml:1: |team \"zeppelin\" has no grant, [team.NAME], in ", "-", "-"},
 	} {
@@ -247,40 +248,6 @@ func TestGrantsAreRequired(t *testing.T) {
 	wantProblems(t, problems, "x.toml:1: |team \"x\" has no grant")
 	if c == nil || len(c.Rules) != 0 {
 		t.Errorf("config = %+v", c)
-	}
-}
-
-func TestRuleOutsideThePermitIsOff(t *testing.T) {
-	t.Parallel()
-	c, problems := load(t, map[string]string{"config.toml": `[ca]
-permit = ["corp.example", "10.0.0.0/8", "::1"]
-[audience.a]
-token_env = "A"
-[[rule]]
-prefixes = ["https://corp.example/", "https://x.corp.example/", "https://10.1.2.3:8443/", "https://[::1]/"]
-audience = "a"
-[[rule]]
-prefix = "https://notcorp.example/"
-audience = "a"
-[[rule]]
-prefix = "https://11.0.0.1/"
-audience = "a"
-`})
-	wantProblems(t, problems, "config.toml:8: |rule http-2 is off: its host notcorp.example lies outside ca.permit [add \"notcorp.example\" to permit",
-		"config.toml:11: |its host 11.0.0.1 lies outside")
-	if c == nil || c.Rules[0].Off != "" || c.Rules[1].Off == "" || c.Rules[2].Off == "" {
-		t.Errorf("config = %+v", c)
-	}
-	if got := strings.Join(c.Permitted(), " "); got != "10.0.0.0/8 ::1 corp.example" {
-		t.Errorf("permitted = %s", got)
-	}
-}
-
-func TestPermitDefaultsToTheHostsOfRulesAndGrants(t *testing.T) {
-	t.Parallel()
-	c, _ := load(t, map[string]string{"config.toml": granting + "[[rule]]\nprefixes = [\"https://[::1]:1/\", \"https://own.example:8443/\"]\naudience = \"vault\"\n"})
-	if got := strings.Join(c.Permitted(), " "); got != "::1 alpha.example own.example shared.example" {
-		t.Errorf("permitted = %s", got)
 	}
 }
 

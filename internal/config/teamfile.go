@@ -57,7 +57,8 @@ func (c *Config) blame(why map[string]string, name string, problem *Problem) {
 	}
 }
 
-// teamLine finds the team of a file that is not TOML.
+// teamLine finds the team of a file that is not TOML, or names it in the wrong
+// place.
 var teamLine = regexp.MustCompile(`(?m)^[ \t]*team[ \t]*=[ \t]*["']([^"'\r\n]*)["']`)
 
 // teamFile reads one file and reports whatever in it goes beyond the grant.
@@ -78,10 +79,12 @@ func (c *Config) teamFile(r *report, file string) (f teamFile) {
 		return f
 	}
 	top := d.top()
-	f.team = top.str("team", "")
+	if name := top.str("team", ""); top.isString("team") {
+		f.team = name
+	}
 	switch team := c.team(f.team); {
 	case !top.has("team"):
-		r.errorf(Position{File: file, Line: 1, Column: 1}, "a team file says whose it is: team = \"…\" is missing")
+		r.errorf(Position{File: file, Line: 1, Column: 1}, "a team file says whose it is: team = \"…\" is missing").hint("it stands before the first [[rule]]")
 	case !top.isString("team"):
 	case team == nil:
 		r.errorf(top.at("team"), "team %s has no grant, [team.NAME], in %s%s", show(f.team), c.File, didYouMean(f.team, c.teamNames()))
@@ -103,7 +106,7 @@ func (c *Config) confined(d *document, top *table, team *Team, f *teamFile) {
 		s.audiences = f.audiences
 	}
 	for _, a := range c.Audiences {
-		if a.Team != "" || !contains(team.Audiences, a.Name) {
+		if a.Team != "" || !slices.Contains(team.Audiences, a.Name) {
 			continue
 		}
 		for _, own := range f.audiences {
@@ -125,7 +128,7 @@ func (t *table) onlyRules(trusted bool) {
 		case key == "team" || key == "rule" || trusted && key == "audience":
 		case key == "audience" || strings.HasPrefix(key, "token_"):
 			t.errorf(t.at(key), "%s: only the file of a trusted team may say where tokens come from", key)
-		case contains(topLevel[:], key):
+		case slices.Contains(topLevel[:], key):
 			t.errorf(t.at(key), "%s belongs in config.toml: a team file has team and [[rule]]", key)
 		default:
 			t.errorf(t.at(key), "unknown key %s%s", show(key), didYouMean(key, []string{"team", "rule"}))
