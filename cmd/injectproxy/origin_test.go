@@ -54,6 +54,7 @@ func newOrigin(t testing.TB, kind string, answer func(http.ResponseWriter, sight
 	o := &origin{authority: net.JoinHostPort(hosts[0], port(l.Addr()))}
 	s := &http.Server{
 		Protocols: new(http.Protocols),
+		HTTP2:     &http.HTTP2Config{MaxConcurrentStreams: 2000},
 		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{origins().issue(t, hosts...)}},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
