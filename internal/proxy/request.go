@@ -52,9 +52,6 @@ func screenHost(r *http.Request, authority string) *Answer {
 			return misdirected("The request is for another host or port than the CONNECT it came through.")
 		}
 	}
-	if r.ProtoMajor == 2 && r.TLS == nil { // net/http's way of saying :scheme http
-		return misdirected("The request is for another scheme than https.")
-	}
 	delete(r.Header, "Host")
 	return nil
 }

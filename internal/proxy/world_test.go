@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -219,15 +220,32 @@ func readHead(t testing.TB, c net.Conn) string {
 func (a *authorityForTests) startUpstream(t testing.TB, host, proto string, h http.Handler) string {
 	t.Helper()
 	l := listenLoopback(t)
+	a.serveUpstream(t, l, host, proto, h)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return net.JoinHostPort(host, port)
+}
+
+// serveUpstream is startUpstream on a listener of the caller's.
+func (a *authorityForTests) serveUpstream(t testing.TB, l net.Listener, host, proto string, h http.Handler) {
+	t.Helper()
 	s := &http.Server{Handler: h, Protocols: new(http.Protocols), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	s.DisableGeneralOptionsHandler = true
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(proto == "h2")
 	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{a.issue(t, host, nil)}}
 	done := make(chan error, 1)
 	go func() { done <- s.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { s.Close(); <-done })
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return net.JoinHostPort(host, port)
+}
+
+// unavailable skips a test that needs what is not there, or fails it where
+// everything must be.
+func unavailable(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
 
 // authorityForTests signs the certificates of upstreams.
