@@ -35,6 +35,7 @@ type surroundings struct {
 	log       *slog.Logger
 
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
+	now     func() time.Time                                             // the clock of tokens; nil: time.Now
 }
 
 // instance is a proxy composed from a configuration. It serves listeners by
@@ -67,7 +68,7 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	})
 	in := &instance{upstream: proxy.NewUpstream(dialer, trust), caches: map[*config.Audience]*token.Cache{}, stats: new(retry.Stats)}
 	in.commandEnv = childEnvironment(os.Environ(), own)
-	if err := in.addAudiences(cfg, identityTransport(proxyFor, trust), s.log); err != nil {
+	if err := in.addAudiences(cfg, s, identityTransport(proxyFor, trust)); err != nil {
 		in.close()
 		return nil, err
 	}
@@ -92,14 +93,14 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 }
 
 // addAudiences makes a token cache for each audience.
-func (in *instance) addAudiences(cfg *config.Config, identity *http.Transport, log *slog.Logger) error {
+func (in *instance) addAudiences(cfg *config.Config, s surroundings, identity *http.Transport) error {
 	for _, a := range cfg.Audiences {
 		src, err := in.sourceOf(cfg, a, identity)
 		if err != nil {
 			return fmt.Errorf("audience %s: %w", a.Name, err)
 		}
 		in.caches[a] = token.NewCache(src, token.Options{
-			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Log: log,
+			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Now: s.now, Log: s.log,
 		})
 	}
 	return nil
@@ -137,7 +138,7 @@ func (in *instance) rules(cfg *config.Config, s surroundings) (*proxy.Rules, err
 	for _, r := range cfg.Rules {
 		route := proxy.Route{RoundTripper: refuse{ruleOff(r)}, Name: r.Name, Team: r.Team, Kind: r.Kind}
 		if r.Off == "" {
-			route.RoundTripper = in.route(cfg, r, budget, s.log)
+			route.RoundTripper = in.route(cfg, r, budget, s)
 		}
 		for _, p := range r.Prefixes {
 			entries = append(entries, match.Rule{Prefix: p, Methods: r.Methods})
@@ -156,7 +157,7 @@ func (in *instance) rules(cfg *config.Config, s surroundings) (*proxy.Rules, err
 // route is the chain of one live rule, outermost first: errors become answers,
 // what was learned is recorded, a refused token is replaced, the token is
 // attached, the upstream is asked.
-func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budget, log *slog.Logger) http.RoundTripper {
+func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budget, s surroundings) http.RoundTripper {
 	tokens := in.caches[r.Audience]
 	return answering{observed{retry.New(
 		inject.New(proxy.WithTimeout(in.upstream, r.Timeout), inject.Options{
@@ -165,8 +166,8 @@ func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budge
 			Strip: r.Strip, Headers: headers(r.Headers),
 		}),
 		retry.Options{
-			Tokens: tokens, BodyLimit: cfg.Retry.BodyLimit, Memory: budget, Stats: in.stats,
-			Log: log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
+			Tokens: tokens, BodyLimit: cfg.Retry.BodyLimit, Memory: budget, Stats: in.stats, Now: s.now,
+			Log: s.log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
 		},
 	)}}
 }
