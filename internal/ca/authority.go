@@ -58,7 +58,10 @@ func newAuthority(c chain, dir string, now func() time.Time) (*Authority, error)
 		leafKey: leafKey,
 		leaves:  make(map[string]*tls.Certificate),
 	}
-	return a, a.alive(now())
+	if err := a.alive(now()); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // Ephemeral returns a CA for permit that is never written to disk: its keys

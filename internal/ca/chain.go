@@ -36,11 +36,8 @@ type chain struct {
 // root's cost nothing and let whoever is asked to trust ca.pem read there what
 // it is good for, instead of having to believe that its key is gone.
 func generate(permit Permit, now time.Time) (chain, error) {
-	if permit.IsZero() {
-		return chain{}, &Error{
-			Reason: "a CA that permits no host is never made",
-			Hint:   "name the hosts in a rule, or in permit under [ca]",
-		}
+	if err := permit.check(); err != nil {
+		return chain{}, err
 	}
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -118,7 +115,7 @@ func (c chain) check() (Permit, error) {
 	if !c.key.PublicKey.Equal(c.intermediate.PublicKey) {
 		return Permit{}, errors.New("the key is not the intermediate's")
 	}
-	if c.intermediate.MaxPathLen != 0 || !c.intermediate.MaxPathLenZero {
+	if !c.intermediate.MaxPathLenZero {
 		return Permit{}, errors.New("the intermediate could sign further CAs")
 	}
 	permit, err := permitOf(c.intermediate)

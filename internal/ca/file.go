@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,8 +14,21 @@ import (
 // user's configuration directory is closed to others by its access list.
 const hasModes = runtime.GOOS != "windows"
 
+// checkDir refuses a directory where somebody else could put another CA in the
+// place of this one. Others may list it: somebody may want to share ca.pem.
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("ca: %w", err)
+	}
+	return checkMode(dir, dir, info.Mode(), 0o022, "700")
+}
+
 // readSecret reads the file with the key, and refuses one that somebody else
-// can read, or put another in the place of.
+// can read.
 func readSecret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, secretFile)
 	f, err := os.Open(path)
@@ -30,14 +44,6 @@ func readSecret(dir string) ([]byte, error) {
 		return nil, &Error{Path: path, Reason: "is not a regular file", Hint: startOver(dir)}
 	}
 	if err := checkMode(dir, path, info.Mode(), 0o077, "600"); err != nil {
-		return nil, err
-	}
-	parent, err := os.Stat(dir)
-	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
-	}
-	// Others may list the directory: somebody may want to share ca.pem.
-	if err := checkMode(dir, dir, parent.Mode(), 0o022, "700"); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(f)

@@ -85,6 +85,17 @@ func parseRange(s string) (netip.Prefix, error) {
 // IsZero reports whether p permits nothing.
 func (p Permit) IsZero() bool { return len(p.DNS) == 0 && len(p.IPs) == 0 }
 
+// check refuses a Permit that no CA is made for.
+func (p Permit) check() error {
+	if !p.IsZero() {
+		return nil
+	}
+	return &Error{
+		Reason: "a CA that permits no host is never made",
+		Hint:   "name the hosts in a rule, or in permit under [ca]",
+	}
+}
+
 // Allows reports whether p covers host, a DNS name or an IP address without
 // brackets or port. It agrees with what verifiers make of the constraints:
 // a host that is neither is not covered.

@@ -56,6 +56,9 @@ func Ensure(dir string, permit Permit, now func() time.Time) (*Authority, error)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return a, err
 	}
+	if err := permit.check(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
@@ -124,6 +127,9 @@ type files struct {
 // [fs.ErrNotExist].
 func readFiles(dir string) (files, error) {
 	f := files{dir: dir}
+	if err := checkDir(dir); err != nil {
+		return f, err
+	}
 	var noSecret, noRoot error
 	f.secret, noSecret = readSecret(dir)
 	f.root, noRoot = os.ReadFile(filepath.Join(dir, rootFile))
