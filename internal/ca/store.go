@@ -130,9 +130,11 @@ func readFiles(dir string) (files, error) {
 	if err := checkDir(dir); err != nil {
 		return f, err
 	}
+	// In the reverse of the order in which they are written, so that a creation
+	// at this moment never looks like a CA without its key.
 	var noSecret, noRoot error
-	f.secret, noSecret = readSecret(dir)
 	f.root, noRoot = os.ReadFile(filepath.Join(dir, rootFile))
+	f.secret, noSecret = readSecret(dir)
 	switch absent := errors.Is(noSecret, fs.ErrNotExist); {
 	case absent && errors.Is(noRoot, fs.ErrNotExist):
 		return f, &Error{

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -208,6 +210,35 @@ func TestInterruptedCreationIsCompleted(t *testing.T) {
 			t.Errorf("ca.pem is not the root: %v", err)
 		}
 	})
+}
+
+func TestCreationSeenHalfwayIsNoDamage(t *testing.T) {
+	t.Parallel()
+	base, p := t.TempDir(), permit(t, "corp.example")
+	var dirs []string
+	for i := range 40 {
+		dirs = append(dirs, filepath.Join(base, strconv.Itoa(i), "ca"))
+	}
+	var creator sync.WaitGroup
+	t.Cleanup(creator.Wait)
+	creator.Go(func() {
+		for _, dir := range dirs {
+			if _, err := Ensure(dir, p, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for _, dir := range dirs {
+		for !t.Failed() {
+			_, err := Open(dir, nil)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func TestClockOutsideTheCAsLifeIsRefused(t *testing.T) {
