@@ -31,9 +31,8 @@ var steers = regexp.MustCompile(`_PROXY$|^(SSL_|CURL_|GIT_|NODE_|NPM_|JAVA_|JDK_
 
 // client is a program that runs as somebody's client of the proxy would.
 type client struct {
-	dir   string
-	env   []string
-	stdin string
+	dir string
+	env []string
 }
 
 // run runs a program to its end and returns what it wrote. It must succeed.
