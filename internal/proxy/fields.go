@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -47,7 +48,22 @@ func (t *trailer) ended() {
 	}
 }
 
-// hopByHop reports whether a request's field is for this proxy and no further.
+// screenedBody removes from an upstream's trailers, once they have arrived,
+// what may not come as one. Those that were never announced may pass.
+type screenedBody struct {
+	io.ReadCloser
+	res *http.Response
+}
+
+func (b *screenedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		screenTrailer(b.res.Trailer)
+	}
+	return n, err
+}
+
+// hopByHop reports whether a field is for this proxy and no further.
 func hopByHop(name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	switch name {

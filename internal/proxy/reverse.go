@@ -66,6 +66,10 @@ func unchanged(pr *httputil.ProxyRequest) {
 
 // prepare makes an upstream's answer ready for ReverseProxy.
 func prepare(res *http.Response) error {
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return nil // what looks like a body is the connection
+	}
+	screenTrailer(res.Trailer)
 	// A declared length leaves no room for trailers in HTTP/1.1.
 	if len(res.Trailer) > 0 && res.Request.ProtoMajor == 1 {
 		res.Header.Del("Content-Length")
@@ -75,6 +79,9 @@ func prepare(res *http.Response) error {
 	// by itself, as gRPC's errors do, must not be torn from its end.
 	if res.ContentLength > 0 && res.Body != http.NoBody && res.Request.Method != http.MethodHead {
 		res.ContentLength = -1
+	}
+	if res.Body != http.NoBody {
+		res.Body = &screenedBody{res.Body, res}
 	}
 	return nil
 }

@@ -132,7 +132,8 @@ func (w *world) setRules(o worldOptions, upstream http.RoundTripper) {
 // attachToken marks what went down a rule's route.
 func attachToken(prefix string, next http.RoundTripper) http.RoundTripper {
 	return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
-		r = r.Clone(r.Context())
+		r = r.WithContext(r.Context()) // a Clone would lose the trailers
+		r.Header = r.Header.Clone()
 		r.Header.Set("X-Token", prefix)
 		return next.RoundTrip(r)
 	})
@@ -343,4 +344,10 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// listenTLS listens for host with a certificate that change may spoil.
+func (a *authorityForTests) listenTLS(t testing.TB, host string, change func(*x509.Certificate)) net.Listener {
+	t.Helper()
+	return tls.NewListener(listenLoopback(t), &tls.Config{Certificates: []tls.Certificate{a.issue(t, host, change)}})
 }
