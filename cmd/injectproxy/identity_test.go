@@ -17,9 +17,27 @@ const (
 	apiTwo     = "16b3c013-d300-468d-8c1d-7a8b9c0d1e04"
 )
 
-// newIdentity starts an identity service that knows the test's client, and
-// puts that client into the environment.
+// newIdentity starts an identity service that knows the test's client, which
+// it puts into the environment.
 func newIdentity(t *testing.T) *entratest.Authority {
+	t.Helper()
+	asTestClient(t)
+	return startIdentity(t)
+}
+
+// asTestClient puts the test's client into the environment, where parallel
+// subtests find it too.
+func asTestClient(t *testing.T) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"AZURE_TENANT_ID": testTenant, "AZURE_CLIENT_ID": testClient, "AZURE_CLIENT_SECRET": testSecret,
+		"AZURE_TOKEN_CREDENTIALS": "", "AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_FEDERATED_TOKEN_FILE": "",
+	} {
+		t.Setenv(name, value)
+	}
+}
+
+func startIdentity(t testing.TB) *entratest.Authority {
 	t.Helper()
 	a, err := entratest.Start(entratest.Options{
 		Tenants:   []string{testTenant},
@@ -28,12 +46,6 @@ func newIdentity(t *testing.T) *entratest.Authority {
 	})
 	must(t, err)
 	t.Cleanup(func() { a.Close() })
-	for name, value := range map[string]string{
-		"AZURE_TENANT_ID": testTenant, "AZURE_CLIENT_ID": testClient, "AZURE_CLIENT_SECRET": testSecret,
-		"AZURE_TOKEN_CREDENTIALS": "", "AZURE_CLIENT_CERTIFICATE_PATH": "", "AZURE_FEDERATED_TOKEN_FILE": "",
-	} {
-		t.Setenv(name, value)
-	}
 	return a
 }
 

@@ -195,7 +195,17 @@ func (l *eventLog) String() string {
 }
 
 // wait returns the first line that has all parts.
-func (l *eventLog) wait(t testing.TB, parts ...string) string {
+func (l *eventLog) wait(t testing.TB, parts ...string) (line string) {
+	t.Helper()
+	l.until(t, func(text string) bool {
+		line = lineWith(text, parts...)
+		return line != ""
+	}, "all of", parts)
+	return line
+}
+
+// until returns once holds does of the log.
+func (l *eventLog) until(t testing.TB, holds func(text string) bool, what string, parts []string) {
 	t.Helper()
 	late := time.NewTimer(guard)
 	defer late.Stop()
@@ -207,13 +217,13 @@ func (l *eventLog) wait(t testing.TB, parts ...string) string {
 		}
 		changed := l.changed
 		l.mu.Unlock()
-		if line := lineWith(text, parts...); line != "" {
-			return line
+		if holds(text) {
+			return
 		}
 		select {
 		case <-changed:
 		case <-late.C:
-			t.Fatalf("the log has no line with %q:\n%s", parts, text)
+			t.Fatalf("the log has no line with %s %q:\n%s", what, parts, text)
 		}
 	}
 }
@@ -230,4 +240,33 @@ lines:
 		return line
 	}
 	return ""
+}
+
+// waitAny returns the first line that has one of the parts.
+func (l *eventLog) waitAny(t testing.TB, parts ...string) string {
+	t.Helper()
+	var line string
+	l.until(t, func(text string) bool {
+		for _, p := range parts {
+			if line = lineWith(text, p); line != "" {
+				return true
+			}
+		}
+		return false
+	}, "any of", parts)
+	return line
+}
+
+// certificates returns those of PEM data.
+func certificates(t testing.TB, data []byte) (list []*x509.Certificate) {
+	t.Helper()
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		must(t, err)
+		list = append(list, c)
+	}
+	if len(list) == 0 {
+		t.Fatal("no certificate")
+	}
+	return list
 }

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// daemon is the real program, serving.
+type daemon struct {
+	t    testing.TB
+	home string
+	addr string
+	log  *eventLog
+	cmd  *exec.Cmd
+
+	exited chan struct{} // closed once status is there
+	status int
+}
+
+// command returns the real program's command with its home and nothing of our
+// environment that it goes by.
+func command(home string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	if exe, err := os.Executable(); err == nil {
+		cmd.Path = exe
+	}
+	cmd.Args[0] = "injectproxy" // TestMain goes by it
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "INJECTPROXY_HOME=" + home, "GORACE=atexit_sleep_ms=0"}, env...)
+	return cmd
+}
+
+// startDaemon starts serve and returns once it listens.
+func startDaemon(t testing.TB, home string, env []string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, home: home, log: new(eventLog), exited: make(chan struct{})}
+	d.cmd = command(home, env, append([]string{"serve"}, args...)...)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	must(t, d.cmd.Start())
+	go func() {
+		d.cmd.Wait()
+		d.status = d.cmd.ProcessState.ExitCode()
+		d.log.Write([]byte("msg=exited\n"))
+		close(d.exited)
+	}()
+	t.Cleanup(func() { d.cmd.Process.Kill(); <-d.exited })
+	line := d.log.waitAny(t, "msg=listening", "msg=exited")
+	d.addr = regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(line + " address=none")[1]
+	if d.addr == "none" {
+		t.Fatalf("serve did not start:\n%s", d.log)
+	}
+	return d
+}
+
+// signal sends one signal.
+func (d *daemon) signal(s os.Signal) {
+	d.t.Helper()
+	must(d.t, d.cmd.Process.Signal(s))
+}
+
+// stopped returns the exit status.
+func (d *daemon) stopped() int {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+	case <-time.After(guard):
+		d.t.Fatalf("serve does not end:\n%s", d.log)
+	}
+	return d.status
+}
+
+// root returns the CA's root, which clients of d trust.
+func (d *daemon) root() *x509.Certificate {
+	d.t.Helper()
+	b, err := os.ReadFile(filepath.Join(d.home, "ca", "ca.pem"))
+	must(d.t, err)
+	return certificates(d.t, b)[0]
+}
+
+// client returns a client of d, whose proxy URL carries the given user.
+func (d *daemon) client(proto string, user *url.Userinfo) *http.Client {
+	return clientOf(d.t, &url.URL{Scheme: "http", Host: d.addr, User: user}, d.root(), proto)
+}
+
+// atDoor sends one request to the proxy port itself.
+func atDoor(t testing.TB, addr, request string) reply {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	must(t, err)
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(guard))
+	_, err = io.WriteString(conn, request)
+	must(t, err)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil) // as if for GET: a refusal of CONNECT has a body
+	must(t, err)
+	defer res.Body.Close()
+	if res.StatusCode/100 == 2 {
+		return reply{status: res.StatusCode}
+	}
+	body, err := io.ReadAll(res.Body)
+	must(t, err)
+	return reply{res.StatusCode, res.Header, string(body)}
+}
+
+func connectTo(authority string) string {
+	return fmt.Sprintf("CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", authority, authority)
+}
+
+// exchangeConfig is the configuration of a daemon with one rule for
+// api.example.test, which lines connect to o.
+func exchangeConfig(t testing.TB, o *origin, top, tables string) settings {
+	board := newSwitchboard(t, map[string]string{"api.example.test:443": o.authority, "other.example.test:443": o.authority})
+	return settings{
+		top:    fmt.Sprintf("upstream_proxy = %q\n%s", board.url(nil), top),
+		tables: tables + fileAudiences + rule("https://api.example.test/v1/", `name = "api"`),
+		files:  tokenFiles,
+	}
+}
+
+func TestFirstStartMakesWhatClientsNeed(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	home := filepath.Join(t.TempDir(), "home")
+	exchangeConfig(t, o, "", "").write(t, home)
+	var roots, leaves []string
+	for range 2 {
+		d := startDaemon(t, home, nil)
+		call(t, d.client("h2", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
+		if seen := o.one(t); seen.bearer() != tokenA {
+			t.Errorf("token %q arrived", seen.bearer())
+		}
+		for name, mode := range map[string]os.FileMode{"ca": 0o700, "credential": 0o600, "ca/intermediate.pem": 0o600, "ca/ca.pem": 0o644} {
+			info, err := os.Stat(filepath.Join(home, name))
+			must(t, err)
+			if info.Mode().Perm() != mode {
+				t.Errorf("%s has mode %o, want %o", name, info.Mode().Perm(), mode)
+			}
+		}
+		roots, leaves = append(roots, string(d.root().Raw)), append(leaves, d.leafKey("api.example.test:443"))
+		wantBundle(t, filepath.Join(home, "ca", "bundle.pem"), d.root())
+		d.signal(os.Interrupt)
+		if status := d.stopped(); status != 0 {
+			t.Errorf("exit status %d:\n%s", status, d.log)
+		}
+	}
+	if roots[0] != roots[1] || leaves[0] == leaves[1] {
+		t.Error("a restart keeps the CA and makes a new key for its leaves")
+	}
+}
+
+// wantBundle fails the test unless the bundle has our root, that of
+// upstream_ca and roots of the system, and nothing else.
+func wantBundle(t *testing.T, name string, ours *x509.Certificate) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	must(t, err)
+	system, err := x509.SystemCertPool()
+	must(t, err)
+	ofSystem, added := 0, 0
+	for _, c := range certificates(t, b) {
+		with := system.Clone()
+		with.AddCert(c)
+		switch {
+		case c.Equal(ours), c.Equal(origins().cert):
+			added++
+		case with.Equal(system):
+			ofSystem++
+		default:
+			t.Errorf("bundle.pem has %s", c.Subject)
+		}
+	}
+	if added != 2 || ofSystem == 0 && !system.Equal(x509.NewCertPool()) {
+		t.Errorf("bundle.pem has %d roots of the system and %d of upstream_ca and ours", ofSystem, added)
+	}
+}
+
+// leafKey returns the public key that d shows for authority.
+func (d *daemon) leafKey(authority string) string {
+	d.t.Helper()
+	conn, err := net.Dial("tcp", d.addr)
+	must(d.t, err)
+	defer conn.Close()
+	io.WriteString(conn, connectTo(authority))
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "CONNECT"})
+	must(d.t, err)
+	res.Body.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(d.root())
+	tc := tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: strings.TrimSuffix(authority, ":443")})
+	must(d.t, tc.Handshake())
+	key, err := x509.MarshalPKIXPublicKey(tc.ConnectionState().PeerCertificates[0].PublicKey)
+	must(d.t, err)
+	return string(key)
+}
+
+func TestBrokenTeamFileTurnsOffItsRulesAlone(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test", "other.example.test")
+	home := t.TempDir()
+	s := exchangeConfig(t, o, "", "[team.platform]\nprefixes = [\"https://api.example.test/team/\", \"https://other.example.test/\"]\naudiences = [\"b\"]\n")
+	s.files = map[string]string{"a.token": tokenA, "b.token": tokenB, "rules.d/platform.toml": `team = "platform"
+
+[[rule]]
+prefix   = "https://api.example.test/team/x"
+audience = "b"
+
+[[rule]]
+prefix   = "https://api.example.test/team/y"
+audience = "a"
+`}
+	s.write(t, home)
+	d := startDaemon(t, home, nil)
+	if !strings.Contains(d.log.String(), "platform.toml:9:") {
+		t.Errorf("the log does not name the line:\n%s", d.log)
+	}
+	c := d.client("h2", nil)
+	for _, target := range []string{"https://api.example.test/team/x/1", "https://api.example.test/team/elsewhere", "https://other.example.test/"} {
+		p := call(t, c, "GET", target, nil).problem(t, http.StatusBadGateway)
+		if p.Error == nil || !strings.Contains(p.Detail, "platform.toml:9") || !strings.Contains(p.Hint, "injectproxy check") {
+			t.Errorf("%s: %+v", target, p)
+		}
+		o.nothing(t)
+	}
+	call(t, c, "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
+	if seen := o.one(t); seen.bearer() != tokenA {
+		t.Errorf("token %q arrived", seen.bearer())
+	}
+}
+
+func TestRuleOutsideTheCAIsOffAndSaysHowToMendIt(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test", "other.example.test")
+	home := t.TempDir()
+	s := exchangeConfig(t, o, "", "")
+	s.write(t, home)
+	d := startDaemon(t, home, nil)
+	d.signal(os.Interrupt)
+	d.stopped()
+
+	s.tables += rule("https://other.example.test/", `name = "added"`)
+	s.write(t, home)
+	d = startDaemon(t, home, nil)
+	d.log.wait(t, "a rule is off", "rule=added", "other.example.test", "hint=")
+	p := atDoor(t, d.addr, connectTo("other.example.test:443")).problem(t, http.StatusBadGateway)
+	if p.Error == nil || !strings.Contains(p.Detail, "Rule added is off") || !strings.Contains(p.Hint, filepath.Join(home, "ca")) {
+		t.Errorf("%+v", p)
+	}
+	o.nothing(t)
+	call(t, d.client("h1", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
+	d.signal(os.Interrupt)
+	d.stopped()
+
+	must(t, os.RemoveAll(filepath.Join(home, "ca"))) // what the hint says
+	d = startDaemon(t, home, nil)
+	o.taken()
+	call(t, d.client("h1", nil), "GET", "https://other.example.test/x", nil).wantStatus(t, http.StatusOK)
+	if seen := o.one(t); seen.bearer() != tokenA {
+		t.Errorf("token %q arrived", seen.bearer())
+	}
+}
