@@ -40,7 +40,8 @@ type world struct {
 	t       testing.TB
 	proxy   *Proxy
 	addr    string             // of the proxy port
-	roots   *x509.CertPool     // what clients trust: the proxy's CA
+	root    *x509.Certificate  // the proxy's CA
+	roots   *x509.CertPool     // what clients trust: the root
 	origins *authorityForTests // signs the upstreams' certificates
 	log     *lockedBuffer
 	mu      sync.Mutex
@@ -55,6 +56,7 @@ type worldOptions struct {
 	admit     func(net.Conn) func([]string) error
 	listener  net.Listener
 	upstream  http.RoundTripper
+	limits    limits
 }
 
 // newWorld starts a proxy. Prefixes may name upstreams that were started with
@@ -83,7 +85,8 @@ func newWorld(t testing.TB, origins *authorityForTests, o worldOptions) *world {
 	authority, err := ca.Ephemeral(permit, nil)
 	fatal(t, err)
 	w.roots = x509.NewCertPool()
-	w.roots.AddCert(authority.Root())
+	w.root = authority.Root()
+	w.roots.AddCert(w.root)
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	admit := o.admit
 	if admit == nil {
@@ -91,7 +94,7 @@ func newWorld(t testing.TB, origins *authorityForTests, o worldOptions) *world {
 	}
 	w.proxy, err = New(Options{
 		Dialer: d, Upstream: upstream, Leaf: authority.Leaf, Admit: admit, RulesOnly: o.rulesOnly,
-		TrustHint: "trust /path/to/ca.pem", Log: logger, Done: w.done,
+		TrustHint: "trust /path/to/ca.pem", Log: logger, Done: w.done, limits: o.limits,
 	})
 	fatal(t, err)
 	w.setRules(o, upstream)
