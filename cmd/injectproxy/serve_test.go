@@ -270,3 +270,48 @@ func TestRuleOutsideTheCAIsOffAndSaysHowToMendIt(t *testing.T) {
 		t.Errorf("token %q arrived", seen.bearer())
 	}
 }
+
+// freePort returns a port that is free, and that nobody else is given soon.
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return port(l.Addr())
+}
+
+func TestServeThatWouldProxyThroughItselfDoesNotStart(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ env, top, says string }{
+		"environment":   {"HTTPS_PROXY=http://user:canary-password@127.0.0.1:PORT", `upstream_proxy = "env"`, "HTTPS_PROXY or HTTP_PROXY in the environment"},
+		"by name":       {"http_proxy=localhost:PORT", `upstream_proxy = "env"`, "HTTPS_PROXY or HTTP_PROXY in the environment"},
+		"configuration": {"", `upstream_proxy = "http://user:canary-password@127.0.0.1:PORT"`, "upstream_proxy in "},
+	} {
+		home, free := t.TempDir(), freePort(t)
+		listening := fmt.Sprintf("listen = \"127.0.0.1:%s\"\n%s", free, strings.ReplaceAll(tt.top, "PORT", free))
+		settings{top: listening, tables: fileAudiences + rule("https://api.example.test/")}.write(t, home)
+		cmd := command(home, []string{strings.ReplaceAll(tt.env, "PORT", free)}, "serve")
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != 2 || lineWith(string(out), "error: "+tt.says, "names this proxy itself") == "" || lineWith(string(out), "hint: ") == "" {
+			t.Errorf("%s: %v:\n%s", name, err, out)
+		}
+		if strings.Contains(string(out), "canary-password") || strings.Contains(string(out), "msg=listening") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
+
+func TestSecondServeOnOnePortSaysSo(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	settings{tables: fileAudiences + rule("https://api.example.test/")}.write(t, home)
+	d := startDaemon(t, home, nil)
+	cmd := command(home, nil, "serve", "--listen", d.addr)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || lineWith(string(out), "error: "+d.addr+" is in use") == "" || lineWith(string(out), "hint: ", "--listen") == "" {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	if r := atDoor(t, d.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); r.status != http.StatusMethodNotAllowed {
+		t.Errorf("the first one answers %d", r.status)
+	}
+}
