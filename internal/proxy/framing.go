@@ -26,7 +26,7 @@ type framing struct {
 	tail [8]byte // its last bytes
 	cr   bool    // the last byte was a CR
 
-	old, te, open bool   // HTTP/1.0; Transfer-Encoding; CONNECT or Upgrade
+	old, te, open bool   // not HTTP/1.1; Transfer-Encoding; CONNECT or Upgrade
 	length        string // Content-Length, "" without one
 }
 
@@ -109,7 +109,7 @@ func (f *framing) endLine() error {
 	switch f.at {
 	case requestLine:
 		f.at = fieldLine
-		f.old = string(f.tail[:]) == "HTTP/1.0"
+		f.old = string(f.tail[:]) != "HTTP/1.1"
 		f.open = bytes.HasPrefix(f.line, []byte("CONNECT "))
 	case fieldLine:
 		if len(f.line) == 0 {
