@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -33,10 +35,11 @@ type daemon struct {
 // command returns the real program's command with its home and nothing of our
 // environment that it goes by.
 func command(home string, env []string, args ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", args...)
-	if exe, err := os.Executable(); err == nil {
-		cmd.Path = exe
+	exe, err := os.Executable()
+	if err != nil {
+		panic(err)
 	}
+	cmd := exec.Command(exe, args...)
 	cmd.Args[0] = "injectproxy" // TestMain goes by it
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "INJECTPROXY_HOME=" + home, "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
