@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -20,15 +21,40 @@ import (
 // plain http ones that no rule can match come here; it follows no redirect
 // and adds no header.
 type Upstream struct {
-	h1, h2 *http.Transport
-	h2only sync.Map // URL.Host of upstreams that refused HTTP/1.1
+	h1    *http.Transport // HTTP/1.1 and nothing else
+	h2    *http.Transport // HTTP/2, or HTTP/1.1 where there is none
+	notH1 sync.Map        // URL.Host of upstreams that did not agree to HTTP/1.1
 }
 
 // NewUpstream returns an Upstream that connects through d and trusts what cfg
 // trusts (nil: the system's roots).
 func NewUpstream(d *Dialer, cfg *tls.Config) *Upstream {
-	return &Upstream{h1: newTransport(d, cfg, false), h2: newTransport(d, cfg, true)}
+	u := &Upstream{h1: newTransport(d, cfg, false), h2: newTransport(d, cfg, true)}
+	requireHTTP1(u.h1.TLSClientConfig)
+	return u
 }
+
+// requireHTTP1 has a handshake fail in which the server did not choose
+// HTTP/1.1 from our offer of it. Some servers that have only HTTP/2 refuse
+// such a client by an alert; others, Go's among them, go on as if there were
+// no offer, and hang up on the request. Servers that choose nothing because
+// they do not know ALPN are let in by the transport that offers both.
+func requireHTTP1(cfg *tls.Config) {
+	verify := cfg.VerifyConnection
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		if verify != nil {
+			if err := verify(cs); err != nil {
+				return err
+			}
+		}
+		if cs.NegotiatedProtocol != "http/1.1" {
+			return errNotHTTP1
+		}
+		return nil
+	}
+}
+
+var errNotHTTP1 = errors.New("the server did not agree to HTTP/1.1")
 
 func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 	cfg = cfg.Clone()
@@ -62,33 +88,41 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 
 // RoundTrip implements [http.RoundTripper].
 func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.ProtoMajor >= 2 {
-		return u.h2.RoundTrip(req)
-	}
-	if _, ok := u.h2only.Load(req.URL.Host); ok && req.Header.Get("Upgrade") == "" {
-		return u.h2.RoundTrip(req)
-	}
-	body := req.Body
-	if body == nil {
-		res, err := u.h1.RoundTrip(req)
-		if refusesHTTP1(err) {
-			u.h2only.Store(req.URL.Host, true)
-			return u.h2.RoundTrip(req)
-		}
-		return res, err
+	if _, ok := u.notH1.Load(req.URL.Host); ok || req.ProtoMajor >= 2 {
+		return u.either(req)
 	}
 	// The Transport closes the body when the handshake fails, before a byte
 	// of it was read; the second try needs it open.
-	kept := &keptOpen{ReadCloser: body}
-	first := *req
-	first.Body = kept
+	first, kept := *req, &keptOpen{ReadCloser: req.Body}
+	if req.Body != nil {
+		first.Body = kept
+	}
 	res, err := u.h1.RoundTrip(&first)
 	if refusesHTTP1(err) {
-		u.h2only.Store(req.URL.Host, true)
-		return u.h2.RoundTrip(req)
+		u.notH1.Store(req.URL.Host, true)
+		return u.either(req)
 	}
 	kept.release()
 	return res, err
+}
+
+// either sends req with what the upstream has, HTTP/2 for choice.
+func (u *Upstream) either(req *http.Request) (*http.Response, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return u.h2.RoundTrip(req)
+	}
+	// Over HTTP/2, closing an answer waits for a read of the request's body,
+	// which is to say for the client. Once the request is cancelled it does
+	// not: an answer may be over while the client still sends, and a client
+	// that is silent waits for just that answer's end.
+	ctx, cancel := context.WithCancel(req.Context())
+	res, err := u.h2.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	res.Body = bodyWithCancel(res.Body, cancel)
+	return res, nil
 }
 
 // CloseIdleConnections closes connections that carry no request.
@@ -97,10 +131,11 @@ func (u *Upstream) CloseIdleConnections() {
 	u.h2.CloseIdleConnections()
 }
 
-// refusesHTTP1 reports whether err is the alert of a server that speaks none
-// of the protocols offered (RFC 7301, section 3.2).
+// refusesHTTP1 reports whether err comes from a server that did not choose
+// HTTP/1.1, or is the alert of one that speaks none of the protocols offered
+// (RFC 7301, section 3.2).
 func refusesHTTP1(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "tls: no application protocol")
+	return errors.Is(err, errNotHTTP1) || err != nil && strings.Contains(err.Error(), "tls: no application protocol")
 }
 
 // keptOpen delays Close until release.
@@ -167,15 +202,12 @@ func (t *headerTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// bodyWithCancel calls cancel once body is closed. A body that can be written
-// to, as that of an upgrade, stays so.
+// bodyWithCancel calls cancel before body is closed. A body that can be
+// written to, as that of an upgrade, stays so.
 func bodyWithCancel(body io.ReadCloser, cancel func()) io.ReadCloser {
 	c := &cancelBody{ReadCloser: body, cancel: cancel}
 	if w, ok := body.(io.Writer); ok {
-		return struct {
-			*cancelBody
-			io.Writer
-		}{c, w}
+		return &upgradedBody{c, w}
 	}
 	return c
 }
@@ -186,6 +218,19 @@ type cancelBody struct {
 }
 
 func (b *cancelBody) Close() error {
-	defer b.cancel()
+	b.cancel()
 	return b.ReadCloser.Close()
+}
+
+type upgradedBody struct {
+	*cancelBody
+	io.Writer
+}
+
+// CloseWrite closes the write side, where the body has one.
+func (b *upgradedBody) CloseWrite() error {
+	if h, ok := b.Writer.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
