@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
@@ -135,4 +136,14 @@ func TestUpgradeToUpstreamWithoutHTTP1IsAnswered(t *testing.T) {
 			t.Errorf("%s %s, %v", res.Status, body, err)
 		}
 	}
+}
+
+// countDials counts the connections that a client makes to the proxy.
+func countDials(c *http.Client) *atomic.Int64 {
+	n := new(atomic.Int64)
+	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		n.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	return n
 }

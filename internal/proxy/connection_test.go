@@ -1,0 +1,276 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// answersWithoutBody is an upstream whose answers have no body, or not the
+// one that their header describes.
+func answersWithoutBody(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/204":
+		w.WriteHeader(http.StatusNoContent)
+	case "/304":
+		w.Header().Set("Etag", `"x"`)
+		w.WriteHeader(http.StatusNotModified)
+	case "/head":
+		w.Header().Set("Content-Length", "12345")
+	case "/empty":
+		w.Header().Set("Content-Length", "0")
+	default:
+		io.WriteString(w, "body of "+r.URL.Path)
+	}
+}
+
+func TestAnswersWithoutBodyLeaveTheConnectionUsable(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, client, upstream string) {
+		r := newRig(t, client, upstream, answersWithoutBody)
+		dials := countDials(r.http)
+		for range 2 {
+			for _, c := range []struct {
+				method, path string
+				status       int
+				length       int64
+				body         string
+			}{
+				{"HEAD", "head", 200, 12345, ""},
+				{"GET", "204", 204, 0, ""},
+				{"HEAD", "204", 204, 0, ""},
+				{"GET", "304", 304, 0, ""},
+				{"GET", "empty", 200, 0, ""},
+				{"HEAD", "empty", 200, 0, ""},
+				{"GET", "x", 200, 10, "body of /x"},
+			} {
+				res := r.do(r.request(c.method, c.path, nil))
+				body, err := io.ReadAll(res.Body)
+				fatal(t, err)
+				if res.StatusCode != c.status || string(body) != c.body {
+					t.Errorf("%s %s: %s %q", c.method, c.path, res.Status, body)
+				}
+				if res.ContentLength != c.length && c.status == 200 {
+					t.Errorf("%s %s: Content-Length %d, want %d", c.method, c.path, res.ContentLength, c.length)
+				}
+				if etag := res.Header.Get("Etag"); (etag != "") != (c.status == 304) {
+					t.Errorf("%s %s: ETag %q", c.method, c.path, etag)
+				}
+			}
+		}
+		if n := dials.Load(); n != 1 {
+			t.Errorf("%d connections for all, want 1", n)
+		}
+	})
+}
+
+func TestUpstreamConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	for _, client := range []string{"h1", "h2"} {
+		for _, proto := range []string{"h1", "h2"} {
+			t.Run(client+" client, "+proto+" upstream", func(t *testing.T) {
+				origins := newOrigins(t)
+				u := origins.startCounted(t, "api.test", digest, true, proto == "h2")
+				r := rigTo(t, origins, u.authority, client)
+				for i := range 10 {
+					// Each from a connection of its own: what is upstream of
+					// the proxy is shared.
+					one := r.client(client)
+					res, err := one.Post(r.url, "text/plain", strings.NewReader(strings.Repeat("x", i*10_000)))
+					fatal(t, err)
+					io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+					one.CloseIdleConnections()
+				}
+				if n := u.conns.Load(); n != 1 {
+					t.Errorf("%d upstream connections, want 1", n)
+				}
+			})
+		}
+	}
+}
+
+func TestUpstreamThatClosesDoesNotCloseTheClient(t *testing.T) {
+	t.Parallel()
+	for _, client := range []string{"h1", "h2"} {
+		t.Run(client, func(t *testing.T) {
+			origins := newOrigins(t)
+			u := origins.startCounted(t, "api.test", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Connection", "close")
+				io.WriteString(w, "last words")
+			}, true, false)
+			r := rigTo(t, origins, u.authority, client)
+			dials := countDials(r.http)
+			for range 3 {
+				res := r.do(r.request("GET", "", nil))
+				if body, err := io.ReadAll(res.Body); err != nil || string(body) != "last words" || res.Close {
+					t.Errorf("%q, %v, close %v", body, err, res.Close)
+				}
+			}
+			if n := dials.Load(); n != 1 {
+				t.Errorf("%d client connections, want 1", n)
+			}
+			if n := u.conns.Load(); n != 3 {
+				t.Errorf("%d upstream connections, want 3", n)
+			}
+		})
+	}
+}
+
+func TestClientThatClosesDoesNotCloseTheUpstream(t *testing.T) {
+	t.Parallel()
+	for _, proto := range []string{"h1", "h2"} {
+		t.Run(proto, func(t *testing.T) {
+			origins := newOrigins(t)
+			u := origins.startCounted(t, "api.test", func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprint(w, r.Close, r.Header["Connection"])
+			}, true, proto == "h2")
+			r := rigTo(t, origins, u.authority, "h1")
+			for range 3 {
+				req := r.request("GET", "", nil)
+				req.Close = true
+				res := r.do(req)
+				if body, err := io.ReadAll(res.Body); err != nil || string(body) != "false []" || !res.Close {
+					t.Errorf("upstream saw %s, %v; close %v", body, err, res.Close)
+				}
+			}
+			if n := u.conns.Load(); n != 1 {
+				t.Errorf("%d upstream connections, want 1", n)
+			}
+		})
+	}
+}
+
+// exchange10 sends an HTTP/1.0 request and returns the answer's header and the
+// rest of the connection.
+func exchange10(t *testing.T, r *rig, path, fields string) (head, rest string) {
+	t.Helper()
+	c := r.tlsTo(r.authority, "http/1.1")
+	fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: %s\r\n%s\r\n", path, r.authority, fields)
+	all, err := io.ReadAll(c)
+	fatal(t, err)
+	head, rest, _ = strings.Cut(string(all), "\r\n\r\n")
+	return head, rest
+}
+
+func TestHTTP10Client(t *testing.T) {
+	t.Parallel()
+	for _, upstream := range []string{"h1", "h2", "h2 only"} {
+		t.Run(upstream, func(t *testing.T) {
+			origins := newOrigins(t)
+			authority := origins.start(t, upstream, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/stream" {
+					trailing("of unknown length", true, false)(w, r)
+					return
+				}
+				io.WriteString(w, "of known length")
+			})
+			r := rigTo(t, origins, authority, "h1")
+			for _, c := range []struct{ path, body string }{{"/", "of known length"}, {"/stream", "of unknown length"}} {
+				head, rest := exchange10(t, r, c.path, "")
+				if !strings.HasPrefix(head, "HTTP/1.") || rest != c.body {
+					t.Errorf("%s: %s\n\n%q", c.path, head, rest)
+				}
+				if strings.Contains(strings.ToLower(head), "transfer-encoding") {
+					t.Errorf("%s: framed by chunks: %s", c.path, head)
+				}
+			}
+		})
+	}
+}
+
+func TestHTTP10KeepAlive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "h1", "h1", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })
+	c := r.tlsTo(r.authority, "http/1.1")
+	answers := bufio.NewReader(c)
+	for _, path := range []string{"/1", "/2"} {
+		fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: keep-alive\r\n\r\n", path, r.authority)
+		res, err := http.ReadResponse(answers, nil)
+		fatal(t, err)
+		if body, err := io.ReadAll(res.Body); err != nil || string(body) != path || res.Close {
+			t.Errorf("%q, %v, close %v", body, err, res.Close)
+		}
+	}
+}
+
+func TestRedirectIsReturnedNotFollowed(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, client, upstream string) {
+		for _, code := range []int{301, 302, 303, 307, 308} {
+			r := newRig(t, client, upstream, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/from" {
+					t.Errorf("followed to %s", r.URL)
+				}
+				w.Header().Set("Location", "../to?x=%7e#y")
+				w.WriteHeader(code)
+			})
+			res := r.do(r.request("POST", "from", strings.NewReader("body")))
+			if got := res.Header.Get("Location"); res.StatusCode != code || got != "../to?x=%7e#y" {
+				t.Errorf("%s, Location %q", res.Status, got)
+			}
+		}
+	})
+}
+
+func TestEncodedContentIsNotTouched(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, strings.Repeat("plain ", 10_000))
+	z.Close()
+	eachProtocol(t, func(t *testing.T, client, upstream string) {
+		r := newRig(t, client, upstream, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Accept-Encoding-Was", fmt.Sprint(r.Header["Accept-Encoding"]))
+			w.Write(packed.Bytes())
+		})
+		for _, accept := range [][]string{nil, {"gzip"}, {"br, zstd"}} {
+			req := r.request("GET", "", nil)
+			if accept != nil {
+				req.Header["Accept-Encoding"] = accept
+			}
+			res := r.do(req)
+			got, err := io.ReadAll(res.Body)
+			if err != nil || !bytes.Equal(got, packed.Bytes()) || res.Header.Get("Content-Encoding") != "gzip" || res.Uncompressed {
+				t.Errorf("Accept-Encoding %q: %d bytes, %v, %v", accept, len(got), err, res.Header)
+			}
+			if was := res.Header.Get("Accept-Encoding-Was"); was != fmt.Sprint(accept) {
+				t.Errorf("upstream was asked for %s, want %s", was, accept)
+			}
+		}
+	})
+}
+
+// A server that knows nothing of ALPN agrees to no protocol and speaks
+// HTTP/1.1 all the same.
+func TestUpstreamWithoutALPN(t *testing.T) {
+	t.Parallel()
+	for _, client := range []string{"h1", "h2"} {
+		t.Run(client, func(t *testing.T) {
+			origins := newOrigins(t)
+			l := listenLoopback(t)
+			s := &http.Server{Handler: http.HandlerFunc(digest)}
+			done := make(chan error, 1)
+			cert := origins.issue(t, "api.test", nil)
+			go func() {
+				done <- s.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}}))
+			}()
+			t.Cleanup(func() { s.Close(); <-done })
+			authority := strings.Replace(l.Addr().String(), "127.0.0.1", "api.test", 1)
+			r := rigTo(t, origins, authority, client)
+			for range 2 {
+				body, err := io.ReadAll(r.do(r.request("POST", "", strings.NewReader("body"))).Body)
+				if err != nil || !strings.HasPrefix(string(body), "HTTP/1.1 4 <nil>") {
+					t.Errorf("%s, %v", body, err)
+				}
+			}
+		})
+	}
+}
