@@ -88,7 +88,27 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 type pinnedConn struct {
 	net.Conn
 	connect
-	host string // the host part of its authority, without brackets
+	host string  // the host part of its authority, without brackets
+	tail [7]byte // the last bytes read
+}
+
+// Read implements net.Conn.
+func (c *pinnedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	last := p[max(0, n-len(c.tail)):n]
+	copy(c.tail[:], c.tail[len(last):])
+	copy(c.tail[len(c.tail)-len(last):], last)
+	return n, err
+}
+
+// refused reports whether the client's last word was an alert in the clear
+// that refuses a certificate (RFC 8446, section 6.2). OpenSSL sends it so in
+// TLS 1.3, where crypto/tls awaits it encrypted and sees garbage.
+func (c *pinnedConn) refused() bool {
+	const badCertificate, unknownCA, accessDenied = 42, 48, 49
+	fatal := c.tail[0] == 21 && c.tail[1] == 3 && c.tail[3] == 0 && c.tail[4] == 2 && c.tail[5] == 2
+	alert := c.tail[6]
+	return fatal && (alert >= badCertificate && alert < 47 || alert == unknownCA || alert == accessDenied)
 }
 
 // pinned returns the pinnedConn below a connection of the inner server.

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/injectproxy/injectproxy/internal/match"
 )
 
@@ -32,7 +34,10 @@ func (p *Proxy) intercept(r *http.Request, client net.Conn) {
 	}
 	tc := tls.Server(conn, p.tls)
 	if err := p.handshake(tc); err != nil {
-		p.explainHandshake(err, target.authority)
+		p.explainHandshake(err, conn)
+		if speaksHTTP(err) {
+			client.Write(tlsExpected().closing())
+		}
 		client.Close()
 		return
 	}
@@ -96,7 +101,7 @@ func checkServerName(hello *tls.ClientHelloInfo) error {
 	}
 	want := hello.Conn.(*pinnedConn).host
 	got, err := match.Authority(hello.ServerName)
-	if err != nil || strings.TrimSuffix(got, ":443") != want {
+	if err != nil || strings.Contains(hello.ServerName, ":") || strings.TrimSuffix(got, ":443") != want {
 		return errServerName
 	}
 	return nil
@@ -105,12 +110,13 @@ func checkServerName(hello *tls.ClientHelloInfo) error {
 var errServerName = errors.New("the server name of the handshake is not the host of the CONNECT")
 
 // explainHandshake writes one line about a failed handshake.
-func (p *Proxy) explainHandshake(err error, authority string) {
+func (p *Proxy) explainHandshake(err error, conn *pinnedConn) {
+	authority := conn.connect.authority
 	switch {
 	case errors.Is(err, context.Canceled): // shutting down
 	case errors.Is(err, errServerName):
 		p.o.Log.Warn("interception refused: the client's TLS server name differs from its CONNECT", "authority", authority)
-	case refusedOurCertificate(err):
+	case refusedOurCertificate(err), conn.refused():
 		p.o.Log.Warn("the client does not trust this proxy's CA", "authority", authority, "hint", p.o.TrustHint)
 	case isTimeout(err):
 		p.o.Log.Info("the client began no TLS handshake in time", "authority", authority)
@@ -119,6 +125,25 @@ func (p *Proxy) explainHandshake(err error, authority string) {
 			"hint", "if it reports a certificate error: "+p.o.TrustHint)
 	default:
 		p.o.Log.Warn("TLS handshake with the client failed", "authority", authority, "error", err.Error())
+	}
+}
+
+// speaksHTTP reports whether err is that of a client that began a request
+// where its handshake belongs.
+func speaksHTTP(err error) bool {
+	e, ok := errors.AsType[tls.RecordHeaderError](err)
+	if !ok || e.Conn == nil {
+		return false
+	}
+	method, _, _ := strings.Cut(string(e.RecordHeader[:]), " ")
+	return httpguts.ValidHeaderFieldName(method) && strings.ToUpper(method) == method
+}
+
+func tlsExpected() *Answer {
+	return &Answer{
+		Status: http.StatusBadRequest, Type: "tls-expected", Title: "This connection begins with TLS", Reason: "http_request_error", Final: true,
+		Detail: "The host is one that a rule names, and inside the CONNECT to it the client spoke HTTP in the clear.",
+		Hint:   "Use an https URL.",
 	}
 }
 
