@@ -46,6 +46,7 @@ func (p *Proxy) tunnel(r *http.Request, client net.Conn) {
 	p.o.Log.Debug("tunnel", "authority", authority)
 	client, err = forwardPrefix(upstream, client)
 	if err != nil {
+		abort(client)
 		return
 	}
 	var both sync.WaitGroup
