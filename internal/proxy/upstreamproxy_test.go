@@ -26,8 +26,8 @@ func resolveProxies(ctx context.Context, host string) ([]netip.Addr, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-// behind is a world whose upstreams only an upstream proxy can reach: api is
-// under a rule, other is not, plain speaks http.
+// behind is a world whose upstreams only an upstream proxy can reach, unless
+// there is none: api is under a rule, other is not, plain speaks http.
 type behind struct {
 	*world
 	api, other, plain string
@@ -40,9 +40,13 @@ func newBehind(t testing.TB, origins *authorityForTests, proxy func(*url.URL) (*
 	b.api = origins.startUpstream(t, "api.test", "h2", b.upstream)
 	b.other = origins.startUpstream(t, "other.test", "h2", b.upstream)
 	b.plain = startPlain(t, "plain.test", b.upstream)
+	resolve := resolveProxies
+	if u, err := proxy(&url.URL{Scheme: "https", Host: b.api}); u == nil && err == nil {
+		resolve = resolveTest
+	}
 	b.world = newWorld(t, origins, worldOptions{
 		prefixes: []string{"https://" + b.api + "/"},
-		dial:     DialOptions{Proxy: proxy, Resolve: resolveProxies, TLS: &tls.Config{RootCAs: origins.pool}},
+		dial:     DialOptions{Proxy: proxy, Resolve: resolve, TLS: &tls.Config{RootCAs: origins.pool}},
 	})
 	return b
 }
