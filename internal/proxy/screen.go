@@ -60,7 +60,7 @@ func (d *Dialer) screenProxy(ap netip.AddrPort) error {
 		return &Answer{
 			Status: http.StatusBadGateway, Type: "proxy-loop", Title: "The upstream proxy is this proxy itself", Reason: loopDetected, Final: true,
 			Detail: "What it would be sent would come back here.",
-			Hint: `Set upstream_proxy in config.toml to the real upstream proxy or to "direct", or start injectproxy without HTTPS_PROXY pointing at it.`,
+			Hint:   `Set upstream_proxy in config.toml to the real upstream proxy or to "direct", or start injectproxy without HTTPS_PROXY pointing at it.`,
 		}
 	}
 	return nil
@@ -78,7 +78,7 @@ func misconfiguredProxy(err error) *Answer {
 	return &Answer{
 		Status: http.StatusBadGateway, Type: "upstream-proxy", Title: "The upstream proxy's address is not valid", Reason: "proxy_configuration_error",
 		Detail: "It is not clear how to reach the upstream. Nothing was sent.",
-		Hint: "Check upstream_proxy in config.toml and the HTTPS_PROXY variable that injectproxy was started with.", Final: true, Err: err,
+		Hint:   "Check upstream_proxy in config.toml and the HTTPS_PROXY variable that injectproxy was started with.", Final: true, Err: err,
 	}
 }
 
@@ -102,7 +102,7 @@ func proxyRefused(res *http.Response, via *url.URL, what string) *Answer {
 	a := &Answer{
 		Status: http.StatusBadGateway, Type: "upstream-proxy", Title: "The upstream proxy refused the connection", Reason: "proxy_internal_response",
 		Detail: fmt.Sprintf("%s answered %s with status %d.", proxyAddress(via), what, res.StatusCode),
-		Hint: "Ask those who run the upstream proxy, or reach the host without it: no_proxy in config.toml, or NO_PROXY.",
+		Hint:   "Ask those who run the upstream proxy, or reach the host without it: no_proxy in config.toml, or NO_PROXY.",
 	}
 	switch res.StatusCode {
 	case http.StatusProxyAuthRequired:
