@@ -73,7 +73,7 @@ func TestClientHelloInTheSegmentOfAnInterceptedConnect(t *testing.T) {
 func TestBytesInTheSegmentOfATunnelledConnect(t *testing.T) {
 	t.Parallel()
 	t.Run("ClientHello", func(t *testing.T) {
-		eachWay(t, func(t *testing.T, w *world) {
+		eachTunnelWay(t, func(t *testing.T, w *world) {
 			authority := w.origins.startUpstream(t, "other.test", "h1", &recorder{answer: greet})
 			c := tls.Client(w.impatient(authority), &tls.Config{RootCAs: w.origins.pool, ServerName: "other.test"})
 			fatal(t, c.Handshake())
@@ -86,7 +86,7 @@ func TestBytesInTheSegmentOfATunnelledConnect(t *testing.T) {
 		"one byte": {0}, "anything": []byte("\x00\xff\r\n\r\nGET / HTTP/1.1\r\n\r\n"), "much": bytes.Repeat([]byte("0123456789abcde\n"), 16<<10),
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, w *world) {
+			eachTunnelWay(t, func(t *testing.T, w *world) {
 				authority := startRaw(t, "other.test", func(c *net.TCPConn) { io.Copy(c, c) })
 				c := w.impatient(authority)
 				var both sync.WaitGroup
@@ -106,7 +106,7 @@ func TestBytesInTheSegmentOfATunnelledConnect(t *testing.T) {
 
 func TestServerThatSpeaksFirst(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, w *world) {
+	eachTunnelWay(t, func(t *testing.T, w *world) {
 		authority := startRaw(t, "other.test", func(c *net.TCPConn) {
 			io.WriteString(c, "SSH-2.0-server\r\n")
 			io.Copy(c, c)

@@ -38,8 +38,8 @@ func startRaw(t testing.TB, host string, serve func(*net.TCPConn)) string {
 	return net.JoinHostPort(host, port)
 }
 
-// eachWay runs f for each way that a tunnel can take to its upstream.
-func eachWay(t *testing.T, f func(t *testing.T, w *world)) {
+// eachTunnelWay runs f for each way that a tunnel can take to its upstream.
+func eachTunnelWay(t *testing.T, f func(t *testing.T, w *world)) {
 	origins := newOrigins(t)
 	trust := &tls.Config{RootCAs: origins.pool}
 	for name, proxy := range map[string]func(t *testing.T) *url.URL{
@@ -58,7 +58,7 @@ func eachWay(t *testing.T, f func(t *testing.T, w *world)) {
 
 func TestTunnelShowsTheOriginsCertificate(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, w *world) {
+	eachTunnelWay(t, func(t *testing.T, w *world) {
 		want := w.origins.issue(t, "other.test", nil)
 		authority := startRaw(t, "other.test", func(c *net.TCPConn) {
 			tls.Server(c, &tls.Config{Certificates: []tls.Certificate{want}}).Handshake()
@@ -74,7 +74,7 @@ func TestTunnelShowsTheOriginsCertificate(t *testing.T) {
 func TestTunnelPassesEachHalfsEndOn(t *testing.T) {
 	t.Parallel()
 	t.Run("client first", func(t *testing.T) {
-		eachWay(t, func(t *testing.T, w *world) {
+		eachTunnelWay(t, func(t *testing.T, w *world) {
 			authority := startRaw(t, "other.test", func(c *net.TCPConn) {
 				b, err := io.ReadAll(c) // until the client has ended its half
 				if err == nil {
@@ -90,7 +90,7 @@ func TestTunnelPassesEachHalfsEndOn(t *testing.T) {
 		})
 	})
 	t.Run("server first", func(t *testing.T) {
-		eachWay(t, func(t *testing.T, w *world) {
+		eachTunnelWay(t, func(t *testing.T, w *world) {
 			got := make(chan string, 1)
 			authority := startRaw(t, "other.test", func(c *net.TCPConn) {
 				io.WriteString(c, "all I have")
