@@ -24,7 +24,7 @@ type corporate struct {
 
 const (
 	proxyUser     = "alice"
-	proxyPassword = "pässwörd-4711" // not ASCII, and no part of any other text
+	proxyPassword = "pässwörd-rosebud" // not ASCII, and no part of any other text
 )
 
 // startCorporate starts an upstream proxy that is spoken to by scheme.

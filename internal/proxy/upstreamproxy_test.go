@@ -133,8 +133,13 @@ func TestAllTrafficGoesThroughTheUpstreamProxy(t *testing.T) {
 						target = b.other
 					}
 					hops := corp.take()
-					if len(hops) != 1 || hops[0].target != target || !pseudonym.MatchString(hops[0].header.Get("Via")) {
-						t.Errorf("the upstream proxy saw %+v, want one request for %s with our Via", hops, target)
+					if len(hops) == 0 {
+						t.Error("the upstream proxy saw nothing")
+					}
+					for _, hop := range hops {
+						if hop.target != target || !pseudonym.MatchString(hop.header.Get("Via")) {
+							t.Errorf("the upstream proxy saw %+v, want a request for %s with our Via", hop, target)
+						}
 					}
 					for _, s := range b.upstream.take() {
 						if s.header["Proxy-Authorization"] != nil || kind != "plain http" && kind != "WebSocket over http" && s.header["Via"] != nil {
@@ -152,7 +157,7 @@ func TestAllTrafficGoesThroughTheUpstreamProxy(t *testing.T) {
 func wantNoCredential(t testing.TB, text string) {
 	t.Helper()
 	for _, s := range []string{
-		"4711", proxyPassword, url.QueryEscape(proxyPassword), base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + proxyPassword)),
+		"rosebud", proxyPassword, url.QueryEscape(proxyPassword), base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + proxyPassword)),
 	} {
 		if strings.Contains(text, s) {
 			t.Errorf("the upstream proxy's credential shows as %q in: %s", s, text)
@@ -192,7 +197,7 @@ func TestUpstreamProxyThatDoesNotHelp(t *testing.T) {
 		typ, hint  string
 		connectish bool // does not concern plain requests
 	}{
-		{"wrong password", with(func(c *corporate) { c.url.User = url.UserPassword(proxyUser, "4711") }), 502, "upstream-proxy", "user and password", false},
+		{"wrong password", with(func(c *corporate) { c.url.User = url.UserPassword(proxyUser, "rosebud") }), 502, "upstream-proxy", "user and password", false},
 		{"no credential", with(func(c *corporate) { c.url.User = nil }), 502, "upstream-proxy", "user and password", false},
 		{"403", with(func(c *corporate) { c.refuse = 403 }), 502, "upstream-proxy", refused, true},
 		{"500", with(func(c *corporate) { c.refuse = 500 }), 502, "upstream-proxy", refused, true},
