@@ -41,9 +41,13 @@ func (t answering) RoundTrip(r *http.Request) (*http.Response, error) {
 // tokenAnswer says why there is no token. It is never a 401: clients would
 // start a sign-in of their own, to the wrong place.
 func tokenAnswer(e *token.Error) *proxy.Answer {
+	detail := strings.TrimSuffix(e.Error(), ".") + "."
+	if e.Source == "" { // the name of a source or a setting keeps its case
+		detail = sentence(detail)
+	}
 	a := &proxy.Answer{
 		Status: http.StatusBadGateway, Type: "token-misconfigured", Title: "No token could be had for this request",
-		Detail: sentence(e.Error()) + " Nothing was sent.", Hint: e.Hint, Reason: "proxy_configuration_error", Final: true, Err: e,
+		Detail: detail + " Nothing was sent.", Hint: e.Hint, Reason: "proxy_configuration_error", Final: true, Err: e,
 	}
 	switch e.Class {
 	case token.SignIn, token.Declined:

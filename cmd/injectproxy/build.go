@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -183,19 +184,27 @@ func headers(hs []config.Header) []inject.Header {
 			value = func() (string, error) {
 				v, ok := os.LookupEnv(h.Env)
 				if !ok {
-					return "", fmt.Errorf("the environment variable %s is not set", h.Env)
+					return "", noValue(h, "the environment variable "+h.Env+" is not set", "set "+h.Env+" and start injectproxy again")
 				}
 				return v, nil
 			}
 		case h.File != "":
 			value = func() (string, error) {
 				b, err := os.ReadFile(h.File)
+				if e, ok := errors.AsType[*fs.PathError](err); ok {
+					return "", noValue(h, fmt.Sprintf("%s cannot be read: %v", h.File, e.Err), "write the value to "+h.File)
+				}
 				return string(b), err
 			}
 		}
 		out[i] = inject.Header{Name: h.Name, Value: value}
 	}
 	return out
+}
+
+// noValue is the failure to get the value of a header, told as that of a token.
+func noValue(h config.Header, message, hint string) error {
+	return &token.Error{Class: token.Misconfigured, Source: "header " + h.Name, Message: message, Hint: hint}
 }
 
 // upstreamRoots returns the system's roots and those of the given files, or

@@ -128,3 +128,17 @@ func TestBytesThatNoHeaderMayCarryAreNeverSent(t *testing.T) {
 	call(t, b.client("h1"), "GET", o.url("/other"), nil).wantStatus(t, http.StatusOK) // the upstream itself is there
 	o.one(t)
 }
+
+func TestHeaderWithoutAValueSaysWhatToSet(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	b := newTestbed(t, settings{files: tokenFiles, tables: fileAudiences +
+		rule(o.url("/env"), `headers = { "X-Key" = { env = "INJECTPROXY_TEST_UNSET" } }`) + rule(o.url("/file"), `headers = { "X-Key" = { file = "missing.key" } }`)})
+	for path, name := range map[string]string{"/env": "INJECTPROXY_TEST_UNSET", "/file": "missing.key"} {
+		p := call(t, b.client("h2"), "GET", o.url(path), nil).problem(t, http.StatusBadGateway)
+		if !strings.HasPrefix(p.Detail, "header X-Key: ") || !strings.Contains(p.Detail, name) || !strings.Contains(p.Hint, name) {
+			t.Errorf("%s: %q, hint %q", path, p.Detail, p.Hint)
+		}
+		o.nothing(t)
+	}
+}
