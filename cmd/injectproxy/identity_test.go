@@ -37,11 +37,11 @@ func asTestClient(t *testing.T) {
 	}
 }
 
-func startIdentity(t testing.TB) *entratest.Authority {
+func startIdentity(t testing.TB, secrets ...string) *entratest.Authority {
 	t.Helper()
 	a, err := entratest.Start(entratest.Options{
 		Tenants:   []string{testTenant},
-		Clients:   []entratest.Client{{ID: testClient, Secrets: []string{testSecret}}},
+		Clients:   []entratest.Client{{ID: testClient, Secrets: append(secrets, testSecret)}},
 		Resources: []entratest.Resource{{ID: apiOne, Version: 2}, {ID: apiTwo, Version: 2}},
 	})
 	must(t, err)
