@@ -1,36 +1,11 @@
 package e2e_test
 
 import (
-	"crypto/rand"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// gateway is an audience whose token is in a file, and one rule for it.
-type gateway struct {
-	token string
-	file  string
-}
-
-func newGateway(t *testing.T) *gateway {
-	t.Helper()
-	g := &gateway{token: rand.Text(), file: filepath.Join(t.TempDir(), "token")}
-	writeFile(t, g.file, g.token+"\n")
-	return g
-}
-
-// rules is the TOML for rules with these prefixes; more goes into each of
-// them.
-func (g *gateway) rules(more string, prefixes ...string) string {
-	toml := fmt.Sprintf("[audience.gateway]\ntoken_file = %q\n", g.file)
-	for _, p := range prefixes {
-		toml += fmt.Sprintf("[[rule]]\nprefix = %q\naudience = \"gateway\"\n%s\n", p, more)
-	}
-	return toml
-}
 
 // curl returns the arguments every curl here has.
 func curl(p *serving, args ...string) []string {
@@ -74,6 +49,24 @@ func TestCurlGetsTokenUnderItsPrefixOnly(t *testing.T) {
 	}
 }
 
+// TestCurlSeesTheOriginsCertificate where no rule names the host: what it
+// trusts then is the origin's root, and ours would not do.
+func TestCurlSeesTheOriginsCertificate(t *testing.T) {
+	t.Parallel()
+	program := need(t, "curl")
+	w, g := newWorld(t), newGateway(t)
+	u := w.upstream("elsewhere.corp.test", g.token, http2too, digest)
+	p := w.serve(options{rules: g.rules("", "https://mcp.corp.test/"), hidden: []string{g.token}})
+	got, _ := client{}.run(t, program, curl(p, "--cacert", w.caFile, "-o", os.DevNull, "-w", "%{http_code}", u.url+"/x")...)
+	if got != "401" {
+		t.Errorf("curl saw %q, want 401", got)
+	}
+	u.wantVisit(t, "/x", "HTTP/2.0", "")
+	if _, errs, err := (client{}).try(t, program, curl(p, u.url+"/y")...); err == nil || !strings.Contains(errs, "certificate") {
+		t.Errorf("with our root alone: %v %q, want a refusal of the certificate", err, errs)
+	}
+}
+
 func TestCurlUploadsWithExpect(t *testing.T) {
 	t.Parallel()
 	program := need(t, "curl")
@@ -93,16 +86,6 @@ func TestCurlUploadsWithExpect(t *testing.T) {
 		})
 	}
 	u.wantGuarded(t)
-}
-
-// randomFile writes n random bytes into a file of the test's.
-func randomFile(t *testing.T, n int) (name string, content []byte) {
-	t.Helper()
-	content = make([]byte, n)
-	rand.Read(content)
-	name = filepath.Join(t.TempDir(), "random")
-	writeFile(t, name, string(content))
-	return name, content
 }
 
 func TestCurlShowsTheCredential(t *testing.T) {

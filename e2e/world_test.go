@@ -153,3 +153,13 @@ func replaceFile(name, content string) error {
 	}
 	return os.Rename(name+".new", name)
 }
+
+// randomFile writes n random bytes into a file of the test's.
+func randomFile(t *testing.T, n int) (name string, content []byte) {
+	t.Helper()
+	content = make([]byte, n)
+	rand.Read(content)
+	name = filepath.Join(t.TempDir(), "random")
+	writeFile(t, name, string(content))
+	return name, content
+}
