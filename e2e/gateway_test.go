@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// gateway is an audience whose token is in a file, and one rule for it.
+// gateway is an audience whose token is in a file.
 type gateway struct {
 	token string
 	file  string
