@@ -108,7 +108,7 @@ func TestUpstreamSessionsStayWithTheirHost(t *testing.T) {
 	origins := newOrigins(t)
 	// Both names are served by one server, which would resume for either.
 	offered := make(chan string, 16)
-	cfg := &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cfg := &tls.Config{NextProtos: []string{"http/1.1"}, GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		cert := origins.issue(t, h.ServerName, nil)
 		return &cert, nil
 	}}
