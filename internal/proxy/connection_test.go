@@ -185,6 +185,34 @@ func TestHTTP10Client(t *testing.T) {
 	}
 }
 
+// Where the end of the connection is the end of the body, a body that broke
+// off must not end like one that is whole.
+func TestBrokenAnswerIsNoCleanEndForHTTP10(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"intercepted", "intercepted, dual upstream", "plain http"} {
+		t.Run(way, func(t *testing.T) {
+			received := make(turns)
+			w, url := socketWorld(t, way, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.WriteString(w, "half of it")
+				flush(w)
+				received.wait(r.Context())
+				panic(http.ErrAbortHandler)
+			}))
+			c, target := w.openFor(t, url)
+			fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", target, hostOf(url))
+			answer := bufio.NewReader(c)
+			readHeadFrom(t, answer)
+			got := make([]byte, len("half of it"))
+			_, err := io.ReadFull(answer, got)
+			fatal(t, err)
+			received.send(t.Context())
+			if rest, err := io.ReadAll(answer); err == nil {
+				t.Errorf("a clean end behind %q", rest)
+			}
+		})
+	}
+}
+
 func TestHTTP10KeepAlive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "h1", "h1", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path) })

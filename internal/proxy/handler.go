@@ -42,6 +42,9 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r = r.WithContext(record.NewContext(r.Context(), rec))
+	if !r.ProtoAtLeast(1, 1) {
+		defer out.breakOff()
+	}
 	p.reverse.ServeHTTP(out, x.carry(r, out))
 }
 

@@ -33,6 +33,9 @@ func (p *Proxy) newPlain() *httputil.ReverseProxy {
 func (p *Proxy) servePlain(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{upstream: r.URL.Host}
 	out := p.newResponse(w, r, new(record.Record))
+	if !r.ProtoAtLeast(1, 1) {
+		defer out.breakOff()
+	}
 	p.plain.ServeHTTP(out, x.carry(r, out))
 }
 

@@ -58,6 +58,20 @@ func (w *response) overtake() {
 	}
 }
 
+// breakOff is deferred around the copying of an answer to HTTP/1.0. There the
+// connection's end is the body's, and net/http would end a body that broke off
+// like one that is whole.
+func (w *response) breakOff() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if c, err := hijack(w.ResponseWriter); err == nil {
+		abort(c)
+	}
+	panic(v)
+}
+
 // keepAbsent stops net/http from filling in fields that are not there.
 func keepAbsent(h http.Header, keys ...string) {
 	for _, k := range keys {
