@@ -114,7 +114,7 @@ func TestContinuationFloodIsSurvived(t *testing.T) {
 	c := r.tlsTo(r.authority, "h2")
 	h := newHTTP2Raw(t, c)
 	var reading sync.WaitGroup
-	reading.Go(func() { io.Copy(io.Discard, c) }) // until the proxy closes
+	reading.Go(func() { io.Copy(io.Discard, c) })                        // until the proxy closes
 	block := h.encode(fields{"x-flood", strings.Repeat("\xff", 12<<10)}) // literal: it does not shrink
 	fatal(t, h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block}))
 	sent := 0
