@@ -190,16 +190,21 @@ func (t *headerTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	timer := time.AfterFunc(t.d, func() { cancel(late) })
 	res, err := t.next.RoundTrip(req.WithContext(ctx))
-	timer.Stop()
-	if err != nil {
-		defer cancel(nil)
-		if context.Cause(ctx) == error(late) {
-			return nil, late
-		}
-		return nil, err
+	inTime := timer.Stop()
+	if err == nil && inTime {
+		res.Body = bodyWithCancel(res.Body, func() { cancel(nil) })
+		return res, nil
 	}
-	res.Body = bodyWithCancel(res.Body, func() { cancel(nil) })
-	return res, nil
+	defer cancel(nil)
+	if err == nil {
+		// Cancelling tells the upstream before it closes the connection, and
+		// what the upstream says to that is no answer.
+		res.Body.Close()
+	}
+	if !inTime {
+		return nil, late
+	}
+	return nil, err
 }
 
 // bodyWithCancel calls cancel before body is closed. A body that can be
