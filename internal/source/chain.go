@@ -28,7 +28,7 @@ var environment sync.Mutex
 func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r result) {
 	defer func() {
 		if recover() != nil {
-			r = result{err: d.fail(reason{token.Unknown, "azidentity panicked", "injectproxy doctor"})}
+			r = result{err: d.fail(reason{token.Unknown, "azidentity panicked", "report it, with the version that injectproxy version prints"})}
 		}
 	}()
 	credential, err := d.credential()
@@ -52,7 +52,7 @@ func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r res
 	}
 	t, err := token.New(got.Token, defaultName, got.ExpiresOn)
 	if err != nil {
-		return result{err: d.fail(reason{token.Unknown, "the identity service sent a token that no header may carry", "injectproxy doctor"})}
+		return result{err: d.fail(reason{token.Unknown, "the identity service sent a token that no header may carry", checkRoute})}
 	}
 	return result{token: t}
 }

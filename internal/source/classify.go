@@ -18,6 +18,8 @@ type reason struct {
 }
 
 const (
+	tryLater    = "try again in a minute"
+	checkRoute  = "check the network, upstream_proxy and entra.authority_host"
 	askAdmin    = "ask the tenant's administrator"
 	checkTenant = "check tenant of the audience, AZURE_TENANT_ID and entra.authority_host"
 	azureCLI    = "04b07795-8ddb-461a-bbee-02f9e1bf7b46" // az's own application ID
@@ -71,7 +73,7 @@ func explain(code int) reason {
 		return reason{token.Misconfigured, "there is no such tenant", checkTenant}
 
 	case 90033, 90055, 50196:
-		return reason{token.Transient, "the identity service is busy", "injectproxy doctor"}
+		return reason{token.Transient, "the identity service is busy", tryLater}
 	}
 	return reason{token.Unknown, "the identity service refused", "look up https://login.microsoftonline.com/error?code=" + strconv.Itoa(code)}
 }

@@ -60,7 +60,7 @@ func (d *Default) failure(ctx context.Context, err error, seen *trip) error {
 	case unreadable(os.Getenv("AZURE_FEDERATED_TOKEN_FILE")):
 		return d.fail(reason{token.Misconfigured, "the file in AZURE_FEDERATED_TOKEN_FILE cannot be read", "check AZURE_FEDERATED_TOKEN_FILE"})
 	}
-	return d.fail(reason{token.Unknown, "the answer of " + host + " was not understood", "injectproxy doctor"})
+	return d.fail(reason{token.Unknown, "the answer of " + host + " was not understood", checkRoute})
 }
 
 // ended is the failure of a call whose context is over.
@@ -70,7 +70,7 @@ func (d *Default) ended(ctx context.Context, seen *trip) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		message = host + " is no longer waited for"
 	}
-	e := d.fail(reason{token.Transient, message, "injectproxy doctor"})
+	e := d.fail(reason{token.Transient, message, checkRoute})
 	e.Err = ctx.Err()
 	return e
 }
@@ -96,7 +96,7 @@ func (d *Default) answer(resp *http.Response, code int) *token.Error {
 	case known, code != 0 && !busy:
 		return d.coded(code)
 	case busy:
-		return d.fail(reason{token.Transient, host + " is busy or down (" + status + ")", "injectproxy doctor"})
+		return d.fail(reason{token.Transient, host + " is busy or down (" + status + ")", tryLater})
 	case host == metadataHost:
 		return d.none(reason{token.Misconfigured, "the metadata service of this machine gave no token (" + status + ")",
 			"assign a managed identity to this machine, with AZURE_CLIENT_ID if there are several; or " + setVariables})
@@ -104,7 +104,7 @@ func (d *Default) answer(resp *http.Response, code int) *token.Error {
 		return d.fail(reason{token.Misconfigured, "the managed identity's endpoint gave no token (" + status + ")",
 			"check that an identity is assigned, that AZURE_CLIENT_ID names it, and the audience"})
 	}
-	return d.fail(reason{token.Unknown, host + " refused (" + status + ")", "check entra.authority_host; injectproxy doctor"})
+	return d.fail(reason{token.Unknown, host + " refused (" + status + ")", checkRoute})
 }
 
 // unreachable is the failure to get any answer from host.
@@ -112,7 +112,7 @@ func (d *Default) unreachable(host string, err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return d.fail(reason{untrusted.class, host + "'s certificate is not trusted", untrusted.hint})
 	}
-	r := reason{token.Transient, host + " cannot be reached", "check the network and upstream_proxy; injectproxy doctor"}
+	r := reason{token.Transient, host + " cannot be reached", checkRoute}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		r.message = host + " cannot be resolved"
 	} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded) {
