@@ -107,3 +107,16 @@ func TestLogNamesSourceAndFingerprintAndNeverTheToken(t *testing.T) {
 		expect(`level=WARN msg="no token" audience=gateway error="az: down"`)
 	})
 }
+
+func TestLogSaysNothingOfAnExpiryThatIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		c := NewCache(newIssuer(0), Options{Name: "gateway", Log: slog.New(slog.NewTextHandler(&log, nil))})
+		defer c.Close()
+		take(t, c, "value-1")
+		synctest.Wait()
+		if !strings.Contains(log.String(), `msg="first token"`) || strings.Contains(log.String(), "expiry") {
+			t.Errorf("the log is\n%s", log.String())
+		}
+	})
+}

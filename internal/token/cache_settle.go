@@ -94,7 +94,10 @@ func (c *Cache) report(q query, before, e *entry, err error) {
 		log = log.With("rejected", q.ask.Rejected.Fingerprint(), "claims", q.ask.Claims != "")
 	}
 	if e != nil {
-		log = log.With("source", e.token.source, "token", e.token.Fingerprint(), "expiry", e.token.expiry)
+		log = log.With("source", e.token.source, "token", e.token.Fingerprint())
+		if !e.token.expiry.IsZero() {
+			log = log.With("expiry", e.token.expiry)
+		}
 	}
 	switch {
 	case errors.Is(err, ErrSame):
