@@ -152,24 +152,31 @@ func TestTunnelPassesABreakOn(t *testing.T) {
 }
 
 // TestBreakTowardsAnUpstreamProxyIsPassedOn is the same where the connection
-// inside is TLS.
+// inside is TLS; and where it breaks before the client's early bytes are
+// through.
 func TestBreakTowardsAnUpstreamProxyIsPassedOn(t *testing.T) {
 	t.Parallel()
-	origins := newOrigins(t)
-	proxy := startRaw(t, "proxy.test", func(c *net.TCPConn) {
-		s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{origins.issue(t, "proxy.test", nil)}})
-		io.ReadFull(s, make([]byte, len("CONNECT")))
-		io.WriteString(s, "HTTP/1.1 200 OK\r\n\r\n")
-		for b := make([]byte, 1); b[0] != '!'; { // behind the CONNECT
-			io.ReadFull(s, b)
-		}
-		c.SetLinger(0)
-	})
-	w := newWorld(t, origins, worldOptions{dial: DialOptions{
-		Proxy: always(&url.URL{Scheme: "https", Host: proxy}), TLS: &tls.Config{RootCAs: origins.pool},
-	}})
-	if b, err := io.ReadAll(w.connect("other.test:443", "!")); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("read %q, %v, want a reset", b, err)
+	for name, last := range map[string]byte{"behind the early bytes": '!', "before them": 'C'} {
+		t.Run(name, func(t *testing.T) {
+			origins := newOrigins(t)
+			cert := origins.issue(t, "proxy.test", nil)
+			proxy := startRaw(t, "proxy.test", func(c *net.TCPConn) {
+				s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+				b := make([]byte, 1)
+				io.ReadFull(s, b)
+				io.WriteString(s, "HTTP/1.1 200 OK\r\n\r\n")
+				for b[0] != last {
+					io.ReadFull(s, b)
+				}
+				c.SetLinger(0)
+			})
+			w := newWorld(t, origins, worldOptions{dial: DialOptions{
+				Proxy: always(&url.URL{Scheme: "https", Host: proxy}), TLS: &tls.Config{RootCAs: origins.pool},
+			}})
+			if b, err := io.ReadAll(w.connect("other.test:443", "!")); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("read %q, %v, want a reset", b, err)
+			}
+		})
 	}
 }
 
