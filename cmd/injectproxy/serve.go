@@ -143,8 +143,11 @@ func openCA(cfg *config.Config, home string, log *slog.Logger) (*ca.Authority, e
 	if err != nil {
 		return nil, err
 	}
-	if err := ca.WriteBundle(filepath.Join(dir, "bundle.pem"), authority.RootPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
-		return nil, err
+	bundle := filepath.Join(dir, "bundle.pem")
+	if err := ca.WriteBundle(bundle, authority.RootPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
+		// A CA that was put there read-only serves all the same.
+		log.Warn("the bundle for clients that replace their store is not up to date", "file", bundle, "error", err,
+			"hint", "make the directory writable and start injectproxy again")
 	}
 	return authority, nil
 }
