@@ -180,11 +180,14 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- in.Shutdown(ctx) }()
+	go func() {
+		err := in.Shutdown(ctx)
+		in.close() // may wait for a token source, and a signal must end that too
+		done <- err
+	}()
 	for {
 		select {
 		case err := <-done:
-			in.close()
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
