@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -120,9 +121,34 @@ type bodyWatch struct {
 	trailer *trailer
 	failed  atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
 	ended   atomic.Bool           // likewise: all of it has been read
+	use     sync.RWMutex          // held by whoever reads or closes
+	over    bool                  // nobody may any more
+}
+
+// release waits until nobody uses the body, after interrupt has ended whatever
+// they wait for, and keeps it so.
+func (b *bodyWatch) release(interrupt func()) {
+	interrupt()
+	b.use.Lock()
+	defer b.use.Unlock()
+	b.over = true
+}
+
+func (b *bodyWatch) Close() error {
+	b.use.RLock()
+	defer b.use.RUnlock()
+	if b.over {
+		return nil
+	}
+	return b.ReadCloser.Close()
 }
 
 func (b *bodyWatch) Read(p []byte) (int, error) {
+	b.use.RLock()
+	defer b.use.RUnlock()
+	if b.over {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		b.trailer.ended()

@@ -45,6 +45,7 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 	if !r.ProtoAtLeast(1, 1) {
 		defer out.breakOff()
 	}
+	defer out.settle()
 	p.reverse.ServeHTTP(out, x.carry(r, out))
 }
 

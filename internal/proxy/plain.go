@@ -36,6 +36,7 @@ func (p *Proxy) servePlain(w http.ResponseWriter, r *http.Request) {
 	if !r.ProtoAtLeast(1, 1) {
 		defer out.breakOff()
 	}
+	defer out.settle()
 	p.plain.ServeHTTP(out, x.carry(r, out))
 }
 
@@ -92,6 +93,12 @@ func (u *plainUpstream) through(r *http.Request, via *url.URL) (*http.Response, 
 		return nil, proxyRefused(res, via, r.Method+" "+r.URL.Host)
 	}
 	return res, nil
+}
+
+// CloseIdleConnections closes connections that carry no request.
+func (u *plainUpstream) CloseIdleConnections() {
+	u.direct.CloseIdleConnections()
+	u.proxied.CloseIdleConnections()
 }
 
 // screened returns a dial function that lets screen judge each address.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/record"
 )
@@ -19,6 +20,8 @@ type response struct {
 	last    bool // the connection takes no request behind this one
 	http1   bool
 	body    *bodyWatch // of the request, nil without one
+
+	overtook bool // the answer began before the request's body had ended
 }
 
 // newResponse returns the way back for r. Behind an upgrade or a CONNECT that
@@ -54,7 +57,7 @@ func (w *response) WriteHeader(status int) {
 func (w *response) overtake() {
 	if w.http1 && w.body != nil && !w.body.ended.Load() {
 		http.NewResponseController(w.ResponseWriter).EnableFullDuplex()
-		w.last = true
+		w.last, w.overtook = true, true
 	}
 }
 
@@ -71,6 +74,22 @@ func (w *response) breakOff() {
 	}
 	panic(v)
 }
+
+// settle ends all use of a request's body that was overtaken, before the
+// handler returns. net/http waits for its connection to be free of readers
+// then, and waits for ever if one of them comes to the body's end meanwhile.
+func (w *response) settle() {
+	if !w.overtook {
+		return
+	}
+	rc := http.NewResponseController(w.ResponseWriter)
+	w.body.release(func() { rc.SetReadDeadline(time.Unix(1, 0)) })
+	rc.SetReadDeadline(time.Now().Add(lingerTimeout)) // net/http reads some of the rest
+}
+
+// lingerTimeout is how long a client may go on to send what nobody waits for.
+// A connection that is closed at once takes the answer with it.
+const lingerTimeout = 5 * time.Second
 
 // keepAbsent stops net/http from filling in fields that are not there.
 func keepAbsent(h http.Header, keys ...string) {
