@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -219,4 +220,25 @@ func TestUpstreamWithoutALPN(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestShutdownKeepsNoIdleConnection(t *testing.T) {
+	t.Parallel()
+	origins := newOrigins(t)
+	closed := make(chan struct{}, 1)
+	l := listenLoopback(t)
+	s := &http.Server{Handler: http.HandlerFunc(digest), ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() { s.Close(); <-done })
+	w := newWorld(t, origins, worldOptions{})
+	c := w.client("h1")
+	get(t, c, "http://"+strings.Replace(l.Addr().String(), "127.0.0.1", "api.test", 1))
+	c.CloseIdleConnections()
+	fatal(t, w.proxy.Shutdown(t.Context()))
+	expect(t, "connections that ended", closed, 1)
 }

@@ -21,6 +21,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	// Only now can no request begin a tunnel or an upgrade any more.
 	err := p.hijacks.drain(ctx)
 	p.running.Wait()
+	p.plain.Transport.(*plainUpstream).CloseIdleConnections()
 	return cmp.Or(door, inner, err)
 }
 
