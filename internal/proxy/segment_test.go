@@ -104,6 +104,56 @@ func TestBytesInTheSegmentOfATunnelledConnect(t *testing.T) {
 	}
 }
 
+// endWatch tells when its clients have ended their half of a connection.
+type endWatch struct {
+	net.Listener
+	ended chan struct{}
+}
+
+type endWatched struct {
+	net.Conn
+	l *endWatch
+}
+
+func (l *endWatch) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &endWatched{c, l}, nil
+}
+
+func (c *endWatched) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		select {
+		case c.l.ended <- struct{}{}:
+		default:
+		}
+	}
+	return n, err
+}
+
+// CloseWrite lets a tunnel end one half.
+func (c *endWatched) CloseWrite() error { return closeWrite(c.Conn) }
+
+// TestClientThatHasSentAllAtOnce ends its half before its CONNECT is judged:
+// it still wants to receive.
+func TestClientThatHasSentAllAtOnce(t *testing.T) {
+	t.Parallel()
+	l := &endWatch{listenLoopback(t), make(chan struct{}, 1)}
+	w := newWorld(t, newOrigins(t), worldOptions{listener: l, admit: func(net.Conn) func([]string) error {
+		return func([]string) error { <-l.ended; return nil }
+	}})
+	authority := startRaw(t, "other.test", func(c *net.TCPConn) { io.Copy(c, c) })
+	c := w.impatient(authority)
+	io.WriteString(c, "all")
+	closeWrite(c.Conn)
+	if got, err := io.ReadAll(c); err != nil || string(got) != "all" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestServerThatSpeaksFirst(t *testing.T) {
 	t.Parallel()
 	eachTunnelWay(t, func(t *testing.T, w *world) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -27,7 +28,12 @@ func (p *Proxy) tunnel(r *http.Request, client net.Conn) {
 	}
 	defer remove()
 	authority := connectFrom(r.Context()).authority
-	upstream, err := p.o.Dialer.Dial(r.Context(), authority)
+	// The request's context ends when the client has sent its last byte,
+	// which says nothing of what it still wants to receive.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	defer context.AfterFunc(p.base, cancel)()
+	upstream, err := p.o.Dialer.Dial(ctx, authority)
 	if err != nil {
 		a := answerFor(err, authority)
 		p.o.Log.Info("tunnel refused", "authority", authority, "status", a.Status, "problem", a.Error())
