@@ -1,6 +1,9 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -20,10 +23,16 @@ func (t *table) include() []string {
 	for i, pattern := range patterns {
 		at := t.elementAt("include", i)
 		found, err := filepath.Glob(t.absPattern(pattern))
+		unreadable := ""
+		if len(found) == 0 {
+			unreadable = t.unreadable(pattern)
+		}
 		switch {
 		case err != nil || pattern == "":
 			t.errorf(at, "include: %s is not a pattern of file names", show(pattern))
-		case len(found) == 0 && !strings.ContainsAny(pattern, "*?["):
+		case unreadable != "":
+			t.errorf(at, "include: %s cannot be read: %s", show(pattern), unreadable)
+		case len(found) == 0 && !strings.ContainsAny(pattern, wild):
 			t.warnf(at, "include: %s does not exist", show(pattern))
 		}
 		hidden := strings.HasPrefix(filepath.Base(pattern), ".")
@@ -40,6 +49,24 @@ func (t *table) include() []string {
 		files = slices.Delete(files, i, i+1)
 	}
 	return files
+}
+
+// wild are the characters that make a pattern of a file name.
+const wild = "*?["
+
+// unreadable says why the file or directory that a pattern begins with cannot
+// be read, though it is there: Glob takes it for absent.
+func (t *table) unreadable(pattern string) string {
+	var err error
+	if i := strings.IndexAny(pattern, wild); i < 0 {
+		_, err = os.Stat(t.abs(pattern))
+	} else {
+		_, err = os.ReadDir(t.abs(filepath.Dir(pattern[:i] + "*")))
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return cause(err)
 }
 
 // absPattern is pattern relative to the file, whose own path is no pattern.
