@@ -23,27 +23,31 @@ type document struct {
 	pos    positions
 }
 
+// exposure is how others could change a file, and the remedy; both are "" if
+// they cannot.
+type exposure struct{ problem, hint string }
+
 // read returns the contents of file, which must be a regular file of at most
-// maxFile bytes, and the reason why others could change it ("" if they cannot).
-func read(file string) (data []byte, exposed string, err error) {
+// maxFile bytes, and how others could change it.
+func read(file string) (data []byte, exposed exposure, err error) {
 	f, err := open(file)
 	if err != nil {
-		return nil, "", errors.New("cannot be read: " + cause(err))
+		return nil, exposure{}, errors.New("cannot be read: " + cause(err))
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, "", errors.New("cannot be read: " + cause(err))
+		return nil, exposure{}, errors.New("cannot be read: " + cause(err))
 	case !info.Mode().IsRegular():
-		return nil, "", errors.New("is not a regular file")
+		return nil, exposure{}, errors.New("is not a regular file")
 	}
 	data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
-		return nil, "", errors.New("cannot be read: " + cause(err))
+		return nil, exposure{}, errors.New("cannot be read: " + cause(err))
 	case len(data) > maxFile:
-		return nil, "", fmt.Errorf("is larger than %d KiB", maxFile>>10)
+		return nil, exposure{}, fmt.Errorf("is larger than %d KiB", maxFile>>10)
 	}
 	return data, writableByOthers(file, info), nil
 }

@@ -95,6 +95,9 @@ func TestTeamFileThatOthersCanChangeIsRefused(t *testing.T) {
 				want, decides = []string{"a.toml:1: |" + tt.want}, "off a"
 			}
 			wantProblems(t, problems, want...)
+			if strings.Contains(tt.want, "directory") && !strings.HasPrefix(problems[0].Hint, "chmod o-w \""+dir) {
+				t.Errorf("the hint is %s", problems[0].Hint)
+			}
 			if got := outcome(t, c, "a.example:443", "GET", "/"); got != decides {
 				t.Errorf("outcome = %s, want %s", got, decides)
 			}

@@ -28,8 +28,8 @@ func Load(file string) (*Config, []Problem) {
 		r.errorf(Position{File: file}, "%v", err)
 		return nil, r.problems
 	}
-	if exposed != "" {
-		r.warnf(Position{File: file, Line: 1, Column: 1}, "config.toml %s", exposed).hint("%s", exposedHint(file))
+	if exposed.problem != "" {
+		r.warnf(Position{File: file, Line: 1, Column: 1}, "config.toml %s", exposed.problem).hint("%s", exposed.hint)
 	}
 	d := decode(r, file, data)
 	if d == nil {

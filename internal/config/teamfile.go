@@ -71,8 +71,8 @@ func (c *Config) teamFile(r *report, file string) (f teamFile) {
 	if m := teamLine.FindSubmatch(data); m != nil {
 		f.team = string(m[1])
 	}
-	if exposed != "" {
-		r.errorf(Position{File: file, Line: 1, Column: 1}, "team file %s", exposed).hint("%s", exposedHint(file))
+	if exposed.problem != "" {
+		r.errorf(Position{File: file, Line: 1, Column: 1}, "team file %s", exposed.problem).hint("%s", exposed.hint)
 	}
 	d := decode(r, file, data)
 	if d == nil {
