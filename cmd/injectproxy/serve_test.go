@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -33,23 +34,32 @@ type daemon struct {
 }
 
 // command returns the real program's command with its home and nothing of our
-// environment that it goes by.
-func command(home string, env []string, args ...string) *exec.Cmd {
+// environment that it goes by. It is killed when the context ends.
+func command(t testing.TB, ctx context.Context, home string, env []string, args ...string) *exec.Cmd {
+	t.Helper()
 	exe, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	cmd := exec.Command(exe, args...)
+	must(t, err)
+	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Args[0] = "injectproxy" // TestMain goes by it
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "INJECTPROXY_HOME=" + home, "GORACE=atexit_sleep_ms=0"}, env...)
 	return cmd
+}
+
+// runToEnd returns what the real program prints, and its exit status.
+func runToEnd(t testing.TB, home string, env []string, args ...string) (output string, status int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
+	defer cancel()
+	cmd := command(t, ctx, home, env, args...)
+	out, _ := cmd.CombinedOutput() // the status says it
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
 // startDaemon starts serve and returns once it listens.
 func startDaemon(t testing.TB, home string, env []string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, home: home, log: new(eventLog), exited: make(chan struct{})}
-	d.cmd = command(home, env, append([]string{"serve"}, args...)...)
+	d.cmd = command(t, context.Background(), home, env, append([]string{"serve"}, args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	must(t, d.cmd.Start())
 	go func() {
@@ -269,12 +279,11 @@ func TestServeThatWouldProxyThroughItselfDoesNotStart(t *testing.T) {
 		home, free := t.TempDir(), freePort(t)
 		listening := fmt.Sprintf("listen = \"127.0.0.1:%s\"\n%s", free, strings.ReplaceAll(tt.top, "PORT", free))
 		settings{top: listening, tables: fileAudiences + rule("https://api.example.test/")}.write(t, home)
-		cmd := command(home, []string{strings.ReplaceAll(tt.env, "PORT", free)}, "serve")
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState.ExitCode() != 2 || lineWith(string(out), "error: "+tt.says, "names this proxy itself") == "" || lineWith(string(out), "hint: ") == "" {
-			t.Errorf("%s: %v:\n%s", name, err, out)
+		out, status := runToEnd(t, home, []string{strings.ReplaceAll(tt.env, "PORT", free)}, "serve")
+		if status != 2 || lineWith(out, "error: "+tt.says, "names this proxy itself") == "" || lineWith(out, "hint: ") == "" {
+			t.Errorf("%s: exit status %d:\n%s", name, status, out)
 		}
-		if strings.Contains(string(out), "canary-password") || strings.Contains(string(out), "msg=listening") {
+		if strings.Contains(out, "canary-password") || strings.Contains(out, "msg=listening") {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
@@ -285,10 +294,9 @@ func TestSecondServeOnOnePortSaysSo(t *testing.T) {
 	home := t.TempDir()
 	settings{tables: fileAudiences + rule("https://api.example.test/")}.write(t, home)
 	d := startDaemon(t, home, nil)
-	cmd := command(home, nil, "serve", "--listen", d.addr)
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 1 || lineWith(string(out), "error: "+d.addr+" is in use") == "" || lineWith(string(out), "hint: ", "--listen") == "" {
-		t.Errorf("%v:\n%s", err, out)
+	out, status := runToEnd(t, home, nil, "serve", "--listen", d.addr)
+	if status != 1 || lineWith(out, "error: "+d.addr+" is in use") == "" || lineWith(out, "hint: ", "--listen") == "" {
+		t.Errorf("exit status %d:\n%s", status, out)
 	}
 	if r := atDoor(t, d.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); r.status != http.StatusMethodNotAllowed {
 		t.Errorf("the first one answers %d", r.status)
