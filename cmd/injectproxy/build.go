@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -171,40 +170,6 @@ func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budge
 			Log: s.log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
 		},
 	)}}
-}
-
-// headers resolves the values of a rule's headers for each request, so that a
-// secret rotated on disk is picked up.
-func headers(hs []config.Header) []inject.Header {
-	out := make([]inject.Header, len(hs))
-	for i, h := range hs {
-		value := func() (string, error) { return h.Value, nil }
-		switch {
-		case h.Env != "":
-			value = func() (string, error) {
-				v, ok := os.LookupEnv(h.Env)
-				if !ok {
-					return "", noValue(h, "the environment variable "+h.Env+" is not set", "set "+h.Env+" and start injectproxy again")
-				}
-				return v, nil
-			}
-		case h.File != "":
-			value = func() (string, error) {
-				b, err := os.ReadFile(h.File)
-				if e, ok := errors.AsType[*fs.PathError](err); ok {
-					return "", noValue(h, fmt.Sprintf("%s cannot be read: %v", h.File, e.Err), "write the value to "+h.File)
-				}
-				return string(b), err
-			}
-		}
-		out[i] = inject.Header{Name: h.Name, Value: value}
-	}
-	return out
-}
-
-// noValue is the failure to get the value of a header, told as that of a token.
-func noValue(h config.Header, message, hint string) error {
-	return &token.Error{Class: token.Misconfigured, Source: "header " + h.Name, Message: message, Hint: hint}
 }
 
 // upstreamRoots returns the system's roots and those of the given files, or
