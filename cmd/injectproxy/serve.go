@@ -159,9 +159,13 @@ func caFile(a *ca.Authority) string {
 	return a.RootFile()
 }
 
+// addressInUse is what Windows says; package syscall has another number there
+// under the name of EADDRINUSE.
+const addressInUse = syscall.Errno(10048)
+
 func listenError(address string, err error) error {
 	f := &failure{status: exitFailed, err: fmt.Errorf("cannot listen on %s: %v", address, err)}
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, addressInUse) {
 		f.err = fmt.Errorf("%s is in use", address)
 		f.hint = "another injectproxy may be running; stop it, or name another address with --listen"
 	}
