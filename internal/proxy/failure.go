@@ -82,11 +82,11 @@ func describeDial(a *Answer, err error, authority string) bool {
 		return true
 	}
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case isErrno(err, syscall.ECONNREFUSED, wsaeConnRefused):
 		a.Type, a.Title, a.Reason = "upstream-refused", "The upstream refused the connection", "connection_refused"
 		a.Detail = "Nothing accepts connections at " + authority + "."
 		a.Hint = "Check host and port, and that the upstream is running."
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+	case isErrno(err, syscall.EHOSTUNREACH, wsaeHostUnreach), isErrno(err, syscall.ENETUNREACH, wsaeNetUnreach):
 		a.Type, a.Title, a.Reason = "upstream-unreachable", "The upstream cannot be reached", "destination_ip_unroutable"
 		a.Detail = "There is no route to " + authority + "."
 		a.Hint = "Check the network, the VPN, and whether it needs an upstream proxy."
@@ -94,6 +94,18 @@ func describeDial(a *Answer, err error, authority string) bool {
 		return false
 	}
 	return true
+}
+
+// What Windows calls the errors that package syscall has numbers of its own
+// for there. No other system has numbers this high.
+const (
+	wsaeNetUnreach  syscall.Errno = 10051
+	wsaeConnRefused syscall.Errno = 10061
+	wsaeHostUnreach syscall.Errno = 10065
+)
+
+func isErrno(err error, everywhere, windows syscall.Errno) bool {
+	return errors.Is(err, everywhere) || errors.Is(err, windows)
 }
 
 func isTimeout(err error) bool {
