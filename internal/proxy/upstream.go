@@ -64,7 +64,12 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 	cfg.MinVersion = tls.VersionTLS12
 	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(256)
 	t := &http.Transport{
-		DialContext:           func(ctx context.Context, _, addr string) (net.Conn, error) { return d.Dial(ctx, addr) },
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			if err := anotherAttempt(ctx, addr); err != nil {
+				return nil, err
+			}
+			return d.Dial(ctx, addr)
+		},
 		TLSClientConfig:       cfg,
 		TLSHandshakeTimeout:   connectTimeout,
 		DisableCompression:    true, // the client's Accept-Encoding is the only one
@@ -88,6 +93,7 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 
 // RoundTrip implements [http.RoundTripper].
 func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = countAttempts(req)
 	if _, ok := u.notH1.Load(req.URL.Host); ok || req.ProtoMajor >= 2 {
 		return u.either(req)
 	}
