@@ -63,7 +63,10 @@ func TestStrictExpectContinue(t *testing.T) {
 		t.Run(upstream, func(t *testing.T) {
 			origins := newOrigins(t)
 			authority := origins.start(t, upstream, func(w http.ResponseWriter, r *http.Request) {
-				b, err := io.ReadAll(r.Body) // net/http sends 100 now
+				for range 2 { // once more than a simple client can take
+					w.WriteHeader(http.StatusContinue)
+				}
+				b, err := io.ReadAll(r.Body)
 				fmt.Fprintf(w, "%q %v", b, err)
 			})
 			r := rigTo(t, origins, authority, "h1")
@@ -73,6 +76,11 @@ func TestStrictExpectContinue(t *testing.T) {
 			}
 			io.WriteString(c, "body")
 			res, err := http.ReadResponse(answers, nil)
+			if err == nil && res.StatusCode == http.StatusContinue {
+				// The upstream's own, behind the one that net/http sent when
+				// the upstream had kept it waiting for a second.
+				res, err = http.ReadResponse(answers, nil)
+			}
 			fatal(t, err)
 			got, err := io.ReadAll(res.Body)
 			if want := `"body" <nil>`; err != nil || string(got) != want {
