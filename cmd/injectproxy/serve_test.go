@@ -3,120 +3,14 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
-
-// daemon is the real program, serving.
-type daemon struct {
-	t    testing.TB
-	home string
-	addr string
-	log  *eventLog
-	cmd  *exec.Cmd
-
-	exited chan struct{} // closed once status is there
-	status int
-}
-
-// command returns the real program's command with its home and nothing of our
-// environment that it goes by. It is killed when the context ends.
-func command(t testing.TB, ctx context.Context, home string, env []string, args ...string) *exec.Cmd {
-	t.Helper()
-	exe, err := os.Executable()
-	must(t, err)
-	cmd := exec.CommandContext(ctx, exe, args...)
-	cmd.Args[0] = "injectproxy" // TestMain goes by it
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "INJECTPROXY_HOME=" + home, "GORACE=atexit_sleep_ms=0"}, env...)
-	return cmd
-}
-
-// runToEnd returns what the real program prints, and its exit status.
-func runToEnd(t testing.TB, home string, env []string, args ...string) (output string, status int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), guard)
-	defer cancel()
-	cmd := command(t, ctx, home, env, args...)
-	out, _ := cmd.CombinedOutput() // the status says it
-	return string(out), cmd.ProcessState.ExitCode()
-}
-
-// startDaemon starts serve and returns once it listens.
-func startDaemon(t testing.TB, home string, env []string, args ...string) *daemon {
-	t.Helper()
-	d := &daemon{t: t, home: home, log: new(eventLog), exited: make(chan struct{})}
-	d.cmd = command(t, context.Background(), home, env, append([]string{"serve"}, args...)...)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	must(t, d.cmd.Start())
-	go func() {
-		d.cmd.Wait()
-		d.status = d.cmd.ProcessState.ExitCode()
-		d.log.Write([]byte("msg=exited\n"))
-		close(d.exited)
-	}()
-	t.Cleanup(func() { d.cmd.Process.Kill(); <-d.exited })
-	line := d.log.waitAny(t, "msg=listening", "msg=exited")
-	d.addr = regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(line + " address=none")[1]
-	if d.addr == "none" {
-		t.Fatalf("serve did not start:\n%s", d.log)
-	}
-	return d
-}
-
-// signal sends one signal.
-func (d *daemon) signal(s os.Signal) {
-	d.t.Helper()
-	must(d.t, d.cmd.Process.Signal(s))
-}
-
-// stopped returns the exit status.
-func (d *daemon) stopped() int {
-	d.t.Helper()
-	select {
-	case <-d.exited:
-	case <-time.After(guard):
-		d.t.Fatalf("serve does not end:\n%s", d.log)
-	}
-	return d.status
-}
-
-// root returns the CA's root, which clients of d trust.
-func (d *daemon) root() *x509.Certificate {
-	d.t.Helper()
-	b, err := os.ReadFile(filepath.Join(d.home, "ca", "ca.pem"))
-	must(d.t, err)
-	return certificates(d.t, b)[0]
-}
-
-// client returns a client of d, whose proxy URL carries the given user.
-func (d *daemon) client(proto string, user *url.Userinfo) *http.Client {
-	return clientOf(d.t, &url.URL{Scheme: "http", Host: d.addr, User: user}, d.root(), proto)
-}
-
-// exchangeConfig is the configuration of a daemon with one rule for
-// api.example.test, which lines connect to o.
-func exchangeConfig(t testing.TB, o *origin, top, tables string) settings {
-	board := newSwitchboard(t, map[string]string{"api.example.test:443": o.authority, "other.example.test:443": o.authority})
-	return settings{
-		top:    fmt.Sprintf("upstream_proxy = %q\n%s", board.url(nil), top),
-		tables: tables + fileAudiences + rule("https://api.example.test/v1/", `name = "api"`),
-		files:  tokenFiles,
-	}
-}
 
 func TestFirstStartMakesWhatClientsNeed(t *testing.T) {
 	t.Parallel()
@@ -173,25 +67,6 @@ func wantBundle(t *testing.T, name string, ours *x509.Certificate) {
 	if added != 2 || ofSystem == 0 && !system.Equal(x509.NewCertPool()) {
 		t.Errorf("bundle.pem has %d roots of the system and %d of upstream_ca and ours", ofSystem, added)
 	}
-}
-
-// leafKey returns the public key that d shows for authority.
-func (d *daemon) leafKey(authority string) string {
-	d.t.Helper()
-	conn, err := net.Dial("tcp", d.addr)
-	must(d.t, err)
-	defer conn.Close()
-	io.WriteString(conn, connectTo(authority))
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "CONNECT"})
-	must(d.t, err)
-	res.Body.Close()
-	pool := x509.NewCertPool()
-	pool.AddCert(d.root())
-	tc := tls.Client(conn, &tls.Config{RootCAs: pool, ServerName: strings.TrimSuffix(authority, ":443")})
-	must(d.t, tc.Handshake())
-	key, err := x509.MarshalPKIXPublicKey(tc.ConnectionState().PeerCertificates[0].PublicKey)
-	must(d.t, err)
-	return string(key)
 }
 
 func TestBrokenTeamFileTurnsOffItsRulesAlone(t *testing.T) {
@@ -258,15 +133,6 @@ func TestRuleOutsideTheCAIsOffAndSaysHowToMendIt(t *testing.T) {
 	if seen := o.one(t); seen.bearer() != tokenA {
 		t.Errorf("token %q arrived", seen.bearer())
 	}
-}
-
-// freePort returns a port that is free, and that nobody else is given soon.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return port(l.Addr())
 }
 
 func TestServeThatWouldProxyThroughItselfDoesNotStart(t *testing.T) {
