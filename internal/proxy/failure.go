@@ -161,6 +161,11 @@ func (b *bodyWatch) Read(p []byte) (int, error) {
 	if b.over {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	if b.ended.Load() {
+		// net/http closes a body that it has seen end. A Transport that looks
+		// for the end once more would give up its connection over that.
+		return 0, io.EOF
+	}
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		b.trailer.ended()

@@ -37,6 +37,9 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader implements [http.ResponseWriter].
 func (w *response) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return // net/http says so when the body is read, and would say it twice
+	}
 	if status >= 200 {
 		w.rec.Status = status
 		if !w.own {
