@@ -218,16 +218,16 @@ func TestFirstCallerWhoLeavesTakesNobodysToken(t *testing.T) {
 		b := newTestbed(t, settings{entra: a, tables: entraAudiences + rule(o.url("/"))})
 		release := held(t, a, apiOne)
 		ctx, leave := context.WithCancel(t.Context())
-		left := make(chan error, 1)
+		left := make(chan reply, 1)
 		go func() {
 			req, _ := http.NewRequestWithContext(ctx, "GET", o.url("/first"), nil)
-			_, err := trySend(b.client(client), req)
-			left <- err
+			r, _ := trySend(b.client(client), req) // an error, or what is said to those who have left
+			left <- r
 		}()
 		reached(t, a, apiOne, 1)
 		leave()
-		if err := <-left; err == nil {
-			t.Error("the first caller got an answer")
+		if r := <-left; r.status == http.StatusOK {
+			t.Error("the first caller was served while the source hangs")
 		}
 		b.log.wait(t, "msg=request", "path=/first")
 		only(t, crowd(t, []*http.Client{b.client(client)}, 10, "GET", o.url("/others"), release), http.StatusOK, 10)
