@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"fmt"
@@ -190,7 +191,8 @@ func refusedEarly(t *testing.T, c net.Conn, raw string) reply {
 	sending.Go(func() { io.WriteString(c, raw) })
 	defer sending.Wait()
 	defer c.Close()
-	return rawHTTP1(t, c, "GET", "")
+	c.SetDeadline(time.Now().Add(guard))
+	return readReply(t, bufio.NewReader(c), "GET")
 }
 
 func manyNames(n int) []string {
