@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -25,19 +24,7 @@ func startResetting(t *testing.T, origins *authorityForTests, code http2.ErrCode
 	l := listenLoopback(t)
 	u := &resetting{authority: strings.Replace(l.Addr().String(), "127.0.0.1", "api.test", 1), code: code}
 	cfg := &tls.Config{Certificates: []tls.Certificate{origins.issue(t, "api.test", nil)}, NextProtos: []string{"h2"}}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			conns.Go(func() { u.serve(tls.Server(c, cfg)) })
-		}
-	})
-	t.Cleanup(conns.Wait)
-	t.Cleanup(func() { l.Close() })
+	serveEach(t, l, cfg, u.serve)
 	return u
 }
 

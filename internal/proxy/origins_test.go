@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 )
@@ -88,4 +89,22 @@ func (a *authorityForTests) serveUpstream(t testing.TB, l net.Listener, host, pr
 func (a *authorityForTests) listenTLS(t testing.TB, host string, change func(*x509.Certificate)) net.Listener {
 	t.Helper()
 	return tls.NewListener(listenLoopback(t), &tls.Config{Certificates: []tls.Certificate{a.issue(t, host, change)}})
+}
+
+// serveEach has serve speak on each connection that l accepts, and ends them
+// all with the test.
+func serveEach(t testing.TB, l net.Listener, cfg *tls.Config, serve func(net.Conn)) {
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+			conns.Go(func() { serve(tls.Server(c, cfg)) })
+		}
+	})
+	t.Cleanup(conns.Wait)
+	t.Cleanup(func() { l.Close() })
 }

@@ -37,19 +37,7 @@ func startFickle(t *testing.T, origins *authorityForTests, close func(path strin
 	l := listenLoopback(t)
 	f := &fickle{close: close, authority: strings.Replace(l.Addr().String(), "127.0.0.1", "api.test", 1)}
 	cfg := &tls.Config{Certificates: []tls.Certificate{origins.issue(t, "api.test", nil)}, NextProtos: []string{"http/1.1"}}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			conns.Go(func() { f.serve(tls.Server(c, cfg)) })
-		}
-	})
-	t.Cleanup(conns.Wait)
-	t.Cleanup(func() { l.Close() })
+	serveEach(t, l, cfg, f.serve)
 	return f
 }
 
