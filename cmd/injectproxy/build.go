@@ -18,7 +18,6 @@ import (
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/inject"
-	"github.com/injectproxy/injectproxy/internal/match"
 	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/record"
 	"github.com/injectproxy/injectproxy/internal/retry"
@@ -130,28 +129,31 @@ func (in *instance) sourceOf(cfg *config.Config, a *config.Audience, identity *h
 	return d, nil
 }
 
-// rules builds the route of each rule, one entry in the table per prefix.
+// rules builds the route of each rule, for the table that explain reads too.
 func (in *instance) rules(cfg *config.Config, s surroundings) (*proxy.Rules, error) {
+	table, index, err := cfg.Table()
+	if err != nil {
+		return nil, err
+	}
 	budget := retry.NewBudget(cfg.Retry.Memory)
-	rules := &proxy.Rules{Refused: map[string]*proxy.Answer{}}
-	var entries []match.Rule
-	for _, r := range cfg.Rules {
-		route := proxy.Route{RoundTripper: refuse{ruleOff(r)}, Name: r.Name, Team: r.Team, Kind: r.Kind}
+	rules := &proxy.Rules{Table: table, Refused: map[string]*proxy.Answer{}}
+	routes := make([]proxy.Route, len(cfg.Rules))
+	for i, r := range cfg.Rules {
+		routes[i] = proxy.Route{RoundTripper: refuse{ruleOff(r)}, Name: r.Name, Team: r.Team, Kind: r.Kind}
 		if r.Off == "" {
-			route.RoundTripper = in.route(cfg, r, budget, s)
+			routes[i].RoundTripper = in.route(cfg, r, budget, s)
 		}
 		for _, p := range r.Prefixes {
-			entries = append(entries, match.Rule{Prefix: p, Methods: r.Methods})
-			rules.Routes = append(rules.Routes, route)
 			if a := unsignable(s.authority, r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
 				s.log.Error("a rule is off", "rule", r.Name, "team", r.Team, "authority", p.Authority(), "problem", a.Detail, "hint", a.Hint)
 				rules.Refused[p.Authority()] = a
 			}
 		}
 	}
-	var err error
-	rules.Table, err = match.NewTable(entries)
-	return rules, err
+	for _, i := range index {
+		rules.Routes = append(rules.Routes, routes[i])
+	}
+	return rules, nil
 }
 
 // route is the chain of one live rule, outermost first: errors become answers,
