@@ -43,6 +43,11 @@ type Error struct {
 	Hint       string        // what to do about it: a command or a setting
 	RetryAfter time.Duration // how long to wait, 0 if unknown
 	Err        error         // cause, where a caller may look for it; may be nil
+
+	// Stale reports whether the cause may be gone, as when somebody has signed
+	// in since: the source is then worth asking again. It costs little, may be
+	// called concurrently, and may be nil.
+	Stale func() bool
 }
 
 // Error implements error.

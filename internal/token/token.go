@@ -126,4 +126,8 @@ type Ask struct {
 
 	// Claims is the decoded JSON object of a claims challenge, or "".
 	Claims string
+
+	// Quiet says that nobody waits for the token: the old one still serves. A
+	// source that could ask a person does not.
+	Quiet bool
 }

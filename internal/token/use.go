@@ -11,6 +11,7 @@ type Use struct {
 	Next     Token  // the token to attach the next time, instead of asking the cache; the injecting layer takes it
 	Attempts int    // times the request was sent upstream
 	Retry    string // how a refusal was handled, "" if there was none
+	Why      error  // why a refusal was not mended, nil if it was or there was none
 }
 
 type useKey struct{}
