@@ -114,7 +114,7 @@ func (d *Default) Close() {
 func (d *Default) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	if !developerTools() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.limit)
+		ctx, cancel = context.WithTimeoutCause(ctx, d.limit, errLimit)
 		defer cancel()
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -55,6 +55,8 @@ func (d *Default) failure(ctx context.Context, err error, seen *trip) error {
 	switch {
 	case !answered:
 		return d.none(unconfigured())
+	case host == metadataHost:
+		return d.none(noMetadata("an answer that is none"))
 	case netErr != nil:
 		return d.unreachable(host, netErr)
 	case unreadable(os.Getenv("AZURE_FEDERATED_TOKEN_FILE")):
@@ -63,9 +65,23 @@ func (d *Default) failure(ctx context.Context, err error, seen *trip) error {
 	return d.fail(reason{token.Unknown, "the answer of " + host + " was not understood", checkRoute})
 }
 
+// noMetadata is the reason when what answers at the metadata service's address
+// gives no token. That it answers at all says little: other clouds have
+// services of their own there.
+func noMetadata(answer string) reason {
+	return reason{token.Misconfigured, "the metadata service of this machine gave no token (" + answer + ")",
+		"assign a managed identity to this machine, with AZURE_CLIENT_ID if there are several; or " + setVariables}
+}
+
+// errLimit is the cause of a context that this source has ended by its limit.
+var errLimit = errors.New("the limit of one acquisition")
+
 // ended is the failure of a call whose context is over.
 func (d *Default) ended(ctx context.Context, seen *trip) error {
 	host, _ := seen.last()
+	if host == metadataHost && errors.Is(context.Cause(ctx), errLimit) {
+		return d.none(noMetadata("no answer in time"))
+	}
 	message := host + " did not answer in time"
 	if errors.Is(ctx.Err(), context.Canceled) {
 		message = host + " is no longer waited for"
@@ -98,8 +114,7 @@ func (d *Default) answer(resp *http.Response, code int) *token.Error {
 	case busy:
 		return d.fail(reason{token.Transient, host + " is busy or down (" + status + ")", tryLater})
 	case host == metadataHost:
-		return d.none(reason{token.Misconfigured, "the metadata service of this machine gave no token (" + status + ")",
-			"assign a managed identity to this machine, with AZURE_CLIENT_ID if there are several; or " + setVariables})
+		return d.none(noMetadata(status))
 	case managed:
 		return d.fail(reason{token.Misconfigured, "the managed identity's endpoint gave no token (" + status + ")",
 			"check that an identity is assigned, that AZURE_CLIENT_ID names it, and the audience"})

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -177,6 +178,54 @@ func TestAnotherCloudsMetadataServiceIsNoCredential(t *testing.T) {
 	if e := wantError(t, err, token.Misconfigured); errors.Is(e, ErrNoCredential) {
 		t.Error("a managed identity that was configured and refused does not count")
 	}
+}
+
+func TestMetadataServiceThatSaysNothingSensibleIsNoCredential(t *testing.T) {
+	c := newAzure(t)
+	for name, f := range map[string]entratest.Failure{
+		"a page":                 {Status: 200, Body: "<html>" + canary},
+		"JSON of something else": {Status: 200, Body: `{"hello":"` + canary + `"}`},
+		"a cut connection":       {Reset: true},
+		"silence":                {Hang: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := c.in(t)
+			c.machine()
+			f.Endpoint = entratest.IdentityEndpoint
+			c.Fail(f)
+			src := c.source(Entra{ClientID: api})
+			src.limit = 3 * time.Second
+			_, err := src.Token(t.Context(), token.Ask{Claims: "{}"})
+			if e := wantError(t, err, token.Misconfigured); !errors.Is(e, ErrNoCredential) {
+				t.Errorf("%v does not let another source try", e)
+			}
+			c.Clear()
+		})
+	}
+}
+
+func TestMetadataServiceThatFallsSilentIsNoCredential(t *testing.T) {
+	c := newAzure(t)
+	c.machine()
+	c.Fail(entratest.Failure{Endpoint: entratest.IdentityEndpoint, Hang: true})
+	c.FailNext(1, entratest.Failure{Endpoint: entratest.IdentityEndpoint, Status: 400}) // the probe is answered
+	src := c.source(Entra{ClientID: api})
+	src.limit = 300 * time.Millisecond
+	_, err := src.Token(t.Context(), token.Ask{Claims: "{}"})
+	if e := wantError(t, err, token.Misconfigured); !errors.Is(e, ErrNoCredential) {
+		t.Errorf("%v does not let another source try", e)
+	}
+	c.Clear()
+
+	// A caller that leaves is no sign of anything.
+	c.Fail(entratest.Failure{Endpoint: entratest.IdentityEndpoint, Hang: true})
+	c.FailNext(1, entratest.Failure{Endpoint: entratest.IdentityEndpoint, Status: 400})
+	src.limit = time.Minute
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = src.Token(ctx, token.Ask{Claims: "{}"})
+	wantError(t, err, token.Transient)
+	c.Clear()
 }
 
 func TestSecretIsNotSentWhereARedirectLeads(t *testing.T) {
