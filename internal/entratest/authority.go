@@ -1,6 +1,7 @@
 // Package entratest is a Microsoft Entra authority on loopback: the OpenID
-// configuration, token, device code and key endpoints over TLS, and the two
-// managed identity endpoints in the clear. Clients authenticate for real
+// configuration, instance discovery, token, device code and key endpoints over
+// TLS, with what az asks of Azure Resource Manager, and the two managed
+// identity endpoints in the clear. Clients authenticate for real
 // (secret, certificate, federated assertion), tokens are real RS256 JWTs of
 // v1 and v2 shape, failures have Entra's own bodies.
 //
@@ -41,11 +42,19 @@ type Options struct {
 	Clients   []Client
 	Resources []Resource
 
+	Subscribed []string // tenants that have a subscription, for Azure Resource Manager to list
+
 	Lifetime time.Duration    // of access tokens, in whole seconds; 0 means one hour
 	Now      func() time.Time // clock of the tokens; nil means time.Now
 
 	Host        string           // host name in URLs, which must resolve to loopback; "" means 127.0.0.1
 	Certificate *tls.Certificate // to serve with; nil means one made at start, for Host, localhost, 127.0.0.1 and ::1
+
+	// Public has the authority stand in for the public cloud: it is
+	// https://login.microsoftonline.com, and Azure Resource Manager is
+	// https://management.azure.com, both reached by [Authority.ProxyURL] alone.
+	// Host is without effect.
+	Public bool
 }
 
 // Authority is a running simulation. Its methods are safe for concurrent use.
@@ -59,6 +68,7 @@ type Authority struct {
 	caPEM    []byte
 	client   *http.Client
 	door     *door
+	way      *way // nil unless public
 	servers  []*http.Server
 	serving  sync.WaitGroup
 	stop     context.CancelFunc
@@ -78,8 +88,11 @@ func Start(o Options) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := orDefault(o.Host, "127.0.0.1")
-	cert, caPEM, err := serverCertificate(host, o.Certificate)
+	hosts := []string{orDefault(o.Host, "127.0.0.1")}
+	if o.Public {
+		hosts = publicNames()
+	}
+	cert, caPEM, err := serverCertificate(hosts, o.Certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -94,14 +107,14 @@ func Start(o Options) (*Authority, error) {
 		return nil, err
 	}
 	a.client = trustingClient(caPEM)
-	if err := a.listen(host, cert); err != nil {
+	if err := a.listen(hosts[0], cert, o.Public); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// listen opens both ports and serves them.
-func (a *Authority) listen(host string, cert *tls.Certificate) error {
+// listen opens the ports and serves them.
+func (a *Authority) listen(host string, cert *tls.Certificate, public bool) error {
 	secure, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("simulated authority: %w", err)
@@ -120,6 +133,13 @@ func (a *Authority) listen(host string, cert *tls.Certificate) error {
 
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
+	if public {
+		a.url = "https://" + host
+		if err := a.openWay(ctx, secure.Addr()); err != nil {
+			stop()
+			return errors.Join(err, secure.Close(), plain.Close())
+		}
+	}
 	a.serve(ctx, a.authorityHandler(), func(s *http.Server) error { return s.ServeTLS(a.door, "", "") }, cert)
 	a.serve(ctx, a.identityHandler(), func(s *http.Server) error { return s.Serve(plain) }, nil)
 	return nil
@@ -153,6 +173,9 @@ func (a *Authority) Close() error {
 	}
 	a.client.CloseIdleConnections()
 	a.serving.Wait()
+	if a.way != nil {
+		a.way.close()
+	}
 	a.requests.drain()
 	return errors.Join(errs...)
 }

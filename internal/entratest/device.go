@@ -24,6 +24,7 @@ type deviceCodes struct {
 type deviceCode struct {
 	session
 	code, userCode string
+	scope          string // that is granted unless the poll names another
 	expiry         time.Time
 	declined       bool
 }
@@ -70,6 +71,7 @@ func (a *Authority) device(_ *http.Request, seen Request) (any, *Failure) {
 	d := &deviceCode{
 		session:  session{tenant: strings.ToLower(seen.Tenant), client: client.ID},
 		code:     randomID(),
+		scope:    seen.Scope,
 		userCode: strings.ToUpper(randomID()[:9]),
 		expiry:   a.now().Add(deviceCodeLifetime),
 	}
@@ -86,31 +88,32 @@ func (a *Authority) device(_ *http.Request, seen Request) (any, *Failure) {
 
 // redeemDevice answers a client that polls for the end of a sign-in.
 func (a *Authority) redeemDevice(r *http.Request, seen Request, client *Client) (any, *Failure) {
-	s, failure := a.devices.poll(r.PostForm.Get("device_code"), client.ID, a.now())
+	s, scope, failure := a.devices.poll(r.PostForm.Get("device_code"), client.ID, a.now())
 	if failure != nil {
 		return nil, failure
 	}
+	seen.Scope = orDefault(seen.Scope, scope) // RFC 8628 has no scope here
 	return a.respondUser(r, seen, client, s)
 }
 
-func (s *deviceCodes) poll(code, client string, now time.Time) (session, *Failure) {
+func (s *deviceCodes) poll(code, client string, now time.Time) (who session, scope string, failure *Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, d := range s.pending {
 		switch {
 		case d.code != code || d.client != client:
 		case d.declined:
-			return session{}, failWith(65004)
+			return session{}, "", failWith(65004)
 		case d.user != nil:
 			s.pending = slices.Delete(s.pending, i, i+1) // it is good for one token
-			return d.session, nil
+			return d.session, d.scope, nil
 		case now.After(d.expiry):
-			return session{}, failWith(70020)
+			return session{}, "", failWith(70020)
 		default:
-			return session{}, failWith(70016)
+			return session{}, "", failWith(70016)
 		}
 	}
-	return session{}, failWith(70000)
+	return session{}, "", failWith(70000)
 }
 
 // remember returns a new refresh token for who.

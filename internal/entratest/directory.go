@@ -51,9 +51,10 @@ type User struct {
 
 // directory is what is registered. It does not change after Start.
 type directory struct {
-	tenants   []string
-	clients   []Client
-	resources []Resource
+	tenants    []string
+	subscribed []string
+	clients    []Client
+	resources  []Resource
 }
 
 func newDirectory(o Options) (directory, error) {
@@ -73,6 +74,9 @@ func newDirectory(o Options) (directory, error) {
 	}
 	for _, t := range o.Tenants {
 		d.tenants = append(d.tenants, id("tenant", t))
+	}
+	for _, t := range o.Subscribed {
+		d.subscribed = append(d.subscribed, id("tenant", t))
 	}
 	for _, c := range o.Clients {
 		c.ID = id("client", c.ID)

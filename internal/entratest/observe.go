@@ -12,13 +12,15 @@ import (
 // Endpoint says which of the authority's endpoints a request went to.
 type Endpoint string
 
-// The endpoints. IdentityEndpoint is both managed identity endpoints.
+// The endpoints. IdentityEndpoint is both managed identity endpoints,
+// ARMEndpoint what Azure Resource Manager answers.
 const (
 	DiscoveryEndpoint  Endpoint = "openid-configuration"
 	KeysEndpoint       Endpoint = "keys"
 	TokenEndpoint      Endpoint = "token"
 	DeviceCodeEndpoint Endpoint = "devicecode"
 	IdentityEndpoint   Endpoint = "managed-identity"
+	ARMEndpoint        Endpoint = "azure-resource-manager"
 )
 
 // Request is a request the authority received. As an argument it is a

@@ -30,6 +30,9 @@ func (a *Authority) authorityHandler() http.Handler {
 	handle("GET /{tenant}/discovery/keys", KeysEndpoint, a.publishedKeys)
 	handle("POST /{tenant}/oauth2/v2.0/token", TokenEndpoint, a.token)
 	handle("POST /{tenant}/oauth2/v2.0/devicecode", DeviceCodeEndpoint, a.device)
+	mux.Handle("GET /common/discovery/instance", a.endpoint(DiscoveryEndpoint, a.instances))
+	mux.Handle("GET /tenants", a.endpoint(ARMEndpoint, a.resourceManager(a.listTenants)))
+	mux.Handle("GET /subscriptions", a.endpoint(ARMEndpoint, a.resourceManager(a.listSubscriptions)))
 	return mux
 }
 
@@ -126,6 +129,8 @@ func (a *Authority) writeFailure(w http.ResponseWriter, r *http.Request, seen *R
 		_, _ = w.Write([]byte(f.Body)) // the client may have gone; nobody else is to be told
 	case seen.Endpoint == IdentityEndpoint:
 		writeJSON(w, f.Status, identityError(r, f, *seen))
+	case seen.Endpoint == ARMEndpoint:
+		writeJSON(w, f.Status, armError(f))
 	default:
 		writeJSON(w, f.Status, a.errorBody(f, *seen, id))
 	}

@@ -19,23 +19,23 @@ import (
 
 // serverCertificate returns the certificate to serve with and, as PEM, the
 // one to trust for it.
-func serverCertificate(host string, given *tls.Certificate) (*tls.Certificate, []byte, error) {
+func serverCertificate(hosts []string, given *tls.Certificate) (*tls.Certificate, []byte, error) {
 	if given != nil {
 		if len(given.Certificate) == 0 {
 			return nil, nil, errors.New("simulated authority: the certificate given is empty")
 		}
 		return given, encodeCertificate(given.Certificate[len(given.Certificate)-1]), nil
 	}
-	cert, root, err := newCertificate(host)
+	cert, root, err := newCertificate(hosts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("simulated authority: certificate: %w", err)
 	}
 	return cert, encodeCertificate(root), nil
 }
 
-// newCertificate makes a root and a leaf signed by it. The root's key is
+// newCertificate makes a root and a leaf signed by it, for hosts. The root's key is
 // forgotten on return.
-func newCertificate(host string) (leaf *tls.Certificate, root []byte, err error) {
+func newCertificate(hosts []string) (leaf *tls.Certificate, root []byte, err error) {
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -56,8 +56,10 @@ func newCertificate(host string) (leaf *tls.Certificate, root []byte, err error)
 	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.DNSNames = []string{"localhost"}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-	if net.ParseIP(host) == nil && host != "localhost" {
-		template.DNSNames = append(template.DNSNames, host)
+	for _, host := range hosts {
+		if net.ParseIP(host) == nil && host != "localhost" {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), rootKey)
 	if err != nil {
