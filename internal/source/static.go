@@ -32,9 +32,13 @@ type origin struct {
 	hint string // that goes into every error
 }
 
-// fail says what is wrong with what has that name.
+// fail says what is wrong with what has that name. It may be put right at any
+// time, and looking again costs little.
 func (o origin) fail(class token.Class, what string) *token.Error {
-	return &token.Error{Class: class, Source: o.key, Message: o.name + " " + what, Hint: o.hint}
+	return &token.Error{
+		Class: class, Source: o.key, Message: o.name + " " + what, Hint: o.hint,
+		Stale: func() bool { return true },
+	}
 }
 
 // token makes the token with that value. Without an expiry of its own, a

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// ErrSame is what [Cache.Replace] returns when the source has only the token
-// that was refused. Sending the request again would be in vain.
+// ErrSame is in the [*Error] that [Cache.Replace] returns when the source has
+// only the token that was refused: sending the request again would be in vain. A
+// source that knows so itself returns an *Error that wraps it, with a Hint.
 var ErrSame = errors.New("the source gave the refused token again")
 
 // defaultTimeout bounds an acquisition unless [Options] say otherwise: az has
@@ -47,13 +48,15 @@ type Options struct {
 //     A token of unknown expiry is returned until it is refused.
 //   - What worked keeps working: while the source fails, the old token is
 //     returned until it ends.
-//   - A failure is remembered for seconds, or for up to a minute if the source
-//     named a time, and met again without asking.
+//   - A failure is remembered and met again without asking: for 2 s if it is
+//     transient, for as long as the source said up to a minute, else for a minute.
+//     It is dropped by [Cache.Forget], and after 5 s if its [Error.Stale] says so.
+//   - What a refresh in the background meets, only the log hears of.
 //   - A source that panics has failed. A source that goes on after its context
 //     has ended keeps its one goroutine and the audience's turn: acquisitions
 //     fail by their time-out until it returns, and what it then returns is used.
 //
-// Errors are [*Error], [ErrSame] or the caller's own context's, wrapped.
+// Errors are [*Error] or the caller's own context's, wrapped.
 type Cache struct {
 	o       Options
 	src     Source
@@ -107,7 +110,7 @@ func (c *Cache) Token(ctx context.Context) (Token, error) {
 	}
 	// Of all who see that a refresh is due, one swaps the entry, and starts it.
 	if e.due(now, c.o.Margin) && c.current.CompareAndSwap(e, e.attempted(now)) {
-		c.start(plainQuery(e))
+		c.start(quietQuery(e))
 	}
 	return e.token, nil
 }
@@ -128,7 +131,8 @@ func (c *Cache) changed(ctx context.Context, e *entry) (Token, error) {
 // Refusal is by value. If the Cache already has another live token, that one is
 // returned and nothing is asked: a late refusal evicts nothing. Otherwise the
 // source is asked once for all who bring the same token and claims. If it gives
-// the same token they get [ErrSame], as does who brings both again within 30 s.
+// the same token they get an [*Error] that wraps [ErrSame], as does who brings
+// both again within 30 s, unless the error is dropped before.
 //
 // Until another token is there, [Cache.Token] goes on returning the refused
 // one. The refusal may be one upstream's mistake: other rules of the audience
@@ -140,6 +144,11 @@ func (c *Cache) Replace(ctx context.Context, rejected Token, claims string) (Tok
 	}
 	return c.wait(ctx, replaceQuery(rejected, claims))
 }
+
+// Forget drops all failures that are remembered, as is right when somebody has
+// just signed in: the next who needs a token has the source asked. What was being
+// asked at that moment is remembered for 5 s if it fails.
+func (c *Cache) Forget() { c.failures.forget() }
 
 // Close makes waiting and later acquisitions fail, and waits for what the
 // Cache started. A source that goes on after its context has ended is given

@@ -21,8 +21,17 @@ func TestFailureIsMetAgainWithoutAskingForAWhile(t *testing.T) {
 		"transient":             {&Error{Class: Transient}, 2 * time.Second},
 		"transient, with time":  {&Error{Class: Transient, RetryAfter: 20 * time.Second}, 20 * time.Second},
 		"throttled for an hour": {&Error{Class: Transient, RetryAfter: time.Hour}, time.Minute},
-		"sign-in":               {&Error{Class: SignIn}, 5 * time.Second},
-		"of no class":           {errors.New("odd"), 5 * time.Second},
+		"throttled":             {&Error{Class: Unknown, RetryAfter: 20 * time.Second}, 20 * time.Second},
+		"sign-in":               {&Error{Class: SignIn}, time.Minute},
+		"consent":               {&Error{Class: Consent}, time.Minute},
+		"policy":                {&Error{Class: Policy}, time.Minute},
+		"misconfigured":         {&Error{Class: Misconfigured}, time.Minute},
+		"not installed":         {&Error{Class: NotInstalled}, time.Minute},
+		"declined":              {&Error{Class: Declined}, time.Minute},
+		"of no class":           {errors.New("odd"), time.Minute},
+		"cause still there":     {&Error{Class: SignIn, Stale: func() bool { return false }}, time.Minute},
+		"cause always gone":     {&Error{Class: Misconfigured, Stale: func() bool { return true }}, 5 * time.Second},
+		"transient, cause gone": {&Error{Class: Transient, Stale: func() bool { return true }}, 2 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, Options{}, time.Hour, func(t *testing.T, src *issuer, c *Cache) {
@@ -178,7 +187,7 @@ func TestSourceThatBreaksIsAnErrorOfItsOwn(t *testing.T) {
 					t.Errorf("%v\n%s: the secret is in it", err, log.String())
 				}
 				broken = false
-				time.Sleep(otherPause)
+				time.Sleep(longestPause)
 				take(t, c, "good")
 			})
 		})

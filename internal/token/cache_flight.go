@@ -7,8 +7,14 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// plain is the key of the query that any valid token answers.
-const plain = ""
+// plain is the key of the query that any valid token answers, quiet that of
+// the refresh in the background, for which nobody waits. They do not share a
+// flight or a failure: a quiet one may fail where another would have had a
+// person sign in, and who waits must not meet what befell nobody.
+const (
+	plain = ""
+	quiet = "quiet"
+)
 
 // query is what a flight is for. Queries with the same key share one.
 type query struct {
@@ -17,8 +23,13 @@ type query struct {
 	seen int // the serial of the entry that was found wanting
 }
 
-// plainQuery asks for a token, now that e is none, nears its end or has ended.
+// plainQuery asks for a token, now that e is none, has ended or has changed.
 func plainQuery(e *entry) query { return query{key: plain, seen: e.number()} }
+
+// quietQuery asks for a token while e still serves.
+func quietQuery(e *entry) query {
+	return query{key: quiet, ask: Ask{Quiet: true}, seen: e.number()}
+}
 
 // replaceQuery asks for a token other than rejected that meets the claims. The
 // claims are part of the key: who was challenged must not share the flight of
@@ -37,7 +48,7 @@ func (q query) answered(e *entry, now moment) bool {
 	switch {
 	case !e.live(now):
 		return false
-	case q.key == plain:
+	case q.ask.Rejected.IsZero():
 		return e.serial != q.seen
 	}
 	return !e.has(q.ask.Rejected) && q.ask.Claims == ""
@@ -96,11 +107,12 @@ func (c *Cache) fly(q query) (Token, error) {
 func (c *Cache) call(ctx context.Context, q query, done chan<- answer) {
 	// The first value stands if the source ends this goroutine (runtime.Goexit).
 	a := answer{err: c.fail(Unknown, "the token source ended without an answer")}
+	epoch := c.failures.epoch()
 	defer func() {
 		if p := recover(); p != nil {
 			a = answer{err: c.panicked(p)}
 		}
-		a = c.settle(ctx, q, a)
+		a = c.settle(ctx, q, a, epoch)
 		<-c.turn
 		done <- a
 	}()

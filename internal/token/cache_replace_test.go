@@ -258,7 +258,7 @@ func TestChallengesMadeUpForEachRequestAreBounded(t *testing.T) {
 		wantAsks(t, src, 1+maxFailures)
 
 		// A plain failure on top does not lift the bound.
-		c.failures.remember(plain, &Error{Class: SignIn}, c.clock.now())
+		c.failures.remember(plain, &Error{Class: SignIn}, c.clock.now(), 0)
 		for i := range 100 {
 			c.Replace(t.Context(), first, fmt.Sprintf(`{"nbf":%d}`, -i))
 		}

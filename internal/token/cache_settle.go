@@ -8,9 +8,10 @@ import (
 	"runtime/debug"
 )
 
-// settle stores the token that the source gave, or remembers the failure, and
-// returns what those who wait get.
-func (c *Cache) settle(ctx context.Context, q query, a answer) answer {
+// settle stores the token that the source gave, or remembers the failure of
+// what began in the given epoch of the failures, and returns what those who
+// wait get.
+func (c *Cache) settle(ctx context.Context, q query, a answer, epoch int) answer {
 	now := c.clock.now()
 	before := c.current.Load()
 	var e *entry
@@ -20,14 +21,18 @@ func (c *Cache) settle(ctx context.Context, q query, a answer) answer {
 	switch {
 	case a.err != nil:
 		a = answer{err: c.classify(ctx, a.err)}
-	case q.key != plain && e.has(q.ask.Rejected):
+		if errors.Is(a.err, ErrSame) && before != nil {
+			// It counts as an attempt to refresh. If another is noted meanwhile, so be it.
+			c.current.CompareAndSwap(before, before.attempted(now))
+		}
+	case e.has(q.ask.Rejected):
 		// Stored all the same: it may now end later, and the attempt counts.
 		c.current.Store(e)
-		a = answer{err: ErrSame}
+		a = answer{err: &Error{Source: e.token.source, Message: "gave the refused token again", Err: ErrSame}}
 	default:
 		c.current.Store(e)
 	}
-	c.failures.remember(q.key, a.err, now)
+	c.failures.remember(q.key, a.err, now, epoch)
 	c.report(q, before, e, a.err)
 	return a
 }
@@ -43,6 +48,7 @@ func (c *Cache) accept(t Token, serial int, now moment) (*entry, error) {
 			Class: Misconfigured, Source: t.source,
 			Message: fmt.Sprintf("its token has ended at %s", t.expiry.UTC().Format("2006-01-02 15:04:05Z")),
 			Hint:    "renew it; if it is new, check this machine's clock",
+			Stale:   func() bool { return c.o.Now().Before(t.expiry) }, // the clock was set
 		}
 	}
 	return e, nil
@@ -53,7 +59,7 @@ func (c *Cache) accept(t Token, serial int, now moment) (*entry, error) {
 func (c *Cache) classify(ctx context.Context, err error) error {
 	var known *Error
 	switch {
-	case errors.As(err, &known) && (known.Class != Unknown || ctx.Err() == nil):
+	case errors.As(err, &known) && (known.Class != Unknown || ctx.Err() == nil || errors.Is(err, ErrSame)):
 		return err
 	case ctx.Err() != nil:
 		return c.errEnded()
@@ -84,31 +90,4 @@ func (c *Cache) errClosed() error { return c.fail(Transient, "the proxy is stopp
 
 func (c *Cache) fail(class Class, message string) error {
 	return &Error{Class: class, Source: c.o.Name, Message: message}
-}
-
-// report logs how an acquisition ended: before is what was cached, e what the
-// source gave.
-func (c *Cache) report(q query, before, e *entry, err error) {
-	log := c.o.Log.With("audience", c.o.Name)
-	if !q.ask.Rejected.IsZero() {
-		log = log.With("rejected", q.ask.Rejected.Fingerprint(), "claims", q.ask.Claims != "")
-	}
-	if e != nil {
-		log = log.With("source", e.token.source, "token", e.token.Fingerprint())
-		if !e.token.expiry.IsZero() {
-			log = log.With("expiry", e.token.expiry)
-		}
-	}
-	switch {
-	case errors.Is(err, ErrSame):
-		log.Warn("token not replaced: its source gave the same again")
-	case err != nil:
-		log.Warn("no token", "error", err)
-	case before == nil:
-		log.Info("first token")
-	case before.has(e.token):
-		log.Debug("token not renewed: its source gave the same again")
-	default:
-		log.Info("new token")
-	}
 }
