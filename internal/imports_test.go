@@ -37,6 +37,7 @@ var rooms = map[string][]string{
 	"internal/proxy":     {"internal/jsonrpc", "internal/match", "internal/record"},
 	"internal/record":    nil,
 	"internal/retry":     {"internal/token"},
+	"internal/signin":    {"internal/token"},
 	"internal/source":    {"internal/token"},
 	"internal/telemetry": {"internal/record"},
 	"internal/token":     nil,
