@@ -1,21 +1,14 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/token"
 )
-
-// linger is how long a command that has ended may leave its output open, in
-// the hands of a process of its own.
-const linger = time.Second
 
 type command struct {
 	origin
@@ -56,58 +49,20 @@ func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
 	if err != nil {
 		return token.Token{}, c.failure(ctx, err, stderr)
 	}
-	value, expiry, err := parseOutput(stdout, started)
+	value, expiry, err := parseOutput(stdout, started, time.Local)
 	if err != nil {
 		return token.Token{}, c.fail(token.Misconfigured, err.Error())
 	}
 	return c.token(value, expiry)
 }
 
-var errTooLong = fmt.Errorf("printed more than %d bytes", maxToken)
-
 // run returns what the command printed.
 func (c *command) run(ctx context.Context) (stdout, stderr []byte, err error) {
-	if ctx.Err() != nil {
-		return nil, nil, ctx.Err()
+	env := c.env
+	if env == nil {
+		env = environ()
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	out := &capped{full: func() { cancel(errTooLong) }}
-	diag := &capped{full: func() {}} // a chatty command is no failure
-
-	cmd := exec.Command(c.argv[0], c.argv[1:]...)
-	cmd.Env = c.env
-	if cmd.Env == nil {
-		cmd.Env = environ()
-	}
-	cmd.Stdout, cmd.Stderr = out, diag
-	cmd.WaitDelay = c.linger
-	group, err := newGroup(cmd)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer group.close()
-	if err := cmd.Start(); err != nil {
-		return nil, nil, err
-	}
-	group.started()
-
-	// Not exec.CommandContext: that one stops looking at the context once the
-	// command has ended, though others may still hold its output.
-	killed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(killed)
-		group.kill()
-	})
-	err = cmd.Wait()
-	if !stop() {
-		<-killed
-		return nil, nil, context.Cause(ctx)
-	}
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // it succeeded, and something it started lives on
-	}
-	return out.b.Bytes(), diag.b.Bytes(), err
+	return run{argv: c.argv, env: env, linger: c.linger}.do(ctx)
 }
 
 // failure says why the command yielded nothing.
@@ -138,29 +93,4 @@ func (c *command) failure(ctx context.Context, err error, stderr []byte) error {
 		return c.fail(token.Misconfigured, "may not be executed")
 	}
 	return c.fail(token.Unknown, "could not be run")
-}
-
-// capped keeps the first maxToken bytes and calls full once there are more.
-// It takes all the rest too: to a command that prints on, a closed pipe would
-// be another failure than the one to report.
-type capped struct {
-	b    bytes.Buffer
-	full func()
-}
-
-func (c *capped) Write(p []byte) (int, error) {
-	if room := maxToken - c.b.Len(); room < len(p) {
-		c.b.Write(p[:room])
-		c.full()
-		return len(p), nil
-	}
-	return c.b.Write(p)
-}
-
-// environ is os.Environ, except while azidentity reads a variable that is not
-// the user's.
-func environ() []string {
-	environment.Lock()
-	defer environment.Unlock()
-	return os.Environ()
 }

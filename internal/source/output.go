@@ -12,11 +12,11 @@ import (
 const azLocal = "2006-01-02 15:04:05.999999"
 
 // parseOutput reads what a command printed at now: JSON if it begins with a
-// brace, else the bare token. Keys are matched exactly, and of several that
-// mean the same the most precise one counts: az's expiresOn is ambiguous in
-// the hour that a clock is set back, its expires_on is not. The errors hold
-// nothing of the output.
-func parseOutput(out []byte, now time.Time) (value string, expiry time.Time, err error) {
+// brace, else the bare token. A time without a zone is one in zone. Keys are
+// matched exactly, and of several that mean the same the most precise one
+// counts: az's expiresOn is ambiguous in the hour that a clock is set back, its
+// expires_on is not. The errors hold nothing of the output.
+func parseOutput(out []byte, now time.Time, zone *time.Location) (value string, expiry time.Time, err error) {
 	if trimmed := bytes.TrimSpace(out); len(trimmed) == 0 || trimmed[0] != '{' {
 		return string(out), time.Time{}, nil
 	}
@@ -27,7 +27,7 @@ func parseOutput(out []byte, now time.Time) (value string, expiry time.Time, err
 	if value, err = tokenField(fields); err != nil {
 		return "", time.Time{}, err
 	}
-	if expiry, err = expiryField(fields, now); err != nil {
+	if expiry, err = expiryField(fields, now, zone); err != nil {
 		return "", time.Time{}, err
 	}
 	return value, expiry, nil
@@ -48,13 +48,13 @@ func tokenField(fields map[string]json.RawMessage) (string, error) {
 	return "", errors.New("printed JSON without token, accessToken or access_token")
 }
 
-func expiryField(fields map[string]json.RawMessage, now time.Time) (time.Time, error) {
+func expiryField(fields map[string]json.RawMessage, now time.Time, zone *time.Location) (time.Time, error) {
 	for _, key := range []string{"expires_on", "expiresOn", "expires_in"} {
 		raw, ok := fields[key]
 		if !ok || string(raw) == "null" {
 			continue
 		}
-		t, err := instant(raw, key == "expires_in", now)
+		t, err := instant(raw, key == "expires_in", now, zone)
 		if err != nil {
 			return time.Time{}, errors.New("printed JSON whose " + key + " is no time")
 		}
@@ -64,8 +64,8 @@ func expiryField(fields map[string]json.RawMessage, now time.Time) (time.Time, e
 }
 
 // instant reads a number of seconds, bare or as text, since 1970 or, if
-// relative, from now on; or else an RFC 3339 time or az's local one.
-func instant(raw json.RawMessage, relative bool, now time.Time) (time.Time, error) {
+// relative, from now on; or else an RFC 3339 time or az's local one in zone.
+func instant(raw json.RawMessage, relative bool, now time.Time, zone *time.Location) (time.Time, error) {
 	text := string(raw)
 	if strings.HasPrefix(text, `"`) {
 		if err := json.Unmarshal(raw, &text); err != nil {
@@ -83,7 +83,7 @@ func instant(raw json.RawMessage, relative bool, now time.Time) (time.Time, erro
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		t, err = time.ParseInLocation(azLocal, text, time.Local)
+		t, err = time.ParseInLocation(azLocal, text, zone)
 	}
 	if err == nil && (t.Unix() < 1 || t.Unix() > maxEpoch) {
 		err = errNotSeconds // an offset reaches beyond either end

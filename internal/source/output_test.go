@@ -34,7 +34,7 @@ func TestCommandOutput(t *testing.T) {
 		"az 2.45":            {`{"accessToken":"tok","expiresOn":"` + local.Format(azLocal) + `","subscription":"s","tenant":"t","tokenType":"Bearer"}`, "tok", local},
 		"endless":            {`{"token":"tok","expires_in":253402300799}`, "tok", time.Unix(maxEpoch, 0)},
 	} {
-		value, expiry, err := parseOutput([]byte(c.out), now)
+		value, expiry, err := parseOutput([]byte(c.out), now, time.Local)
 		if err != nil || value != c.value || !expiry.Equal(c.expiry) {
 			t.Errorf("%s: got %q until %v, %v", name, value, expiry, err)
 		}
@@ -65,7 +65,7 @@ func TestUnusableCommandOutputIsRefused(t *testing.T) {
 		`{"token":"` + canary + `","expiresOn":"9999-12-31T23:59:59-23:59"}`,
 		`{"token":"` + canary + `","expires_in":"inf"}`,
 	} {
-		value, _, err := parseOutput([]byte(out), time.Now())
+		value, _, err := parseOutput([]byte(out), time.Now(), time.Local)
 		if err == nil {
 			t.Errorf("%s: accepted as %q", out, value)
 		} else if strings.Contains(err.Error(), canary) {
@@ -85,7 +85,7 @@ func FuzzCommandOutput(f *testing.F) {
 	}
 	now := time.Unix(2_000_000_000, 0)
 	f.Fuzz(func(t *testing.T, out []byte) {
-		value, expiry, err := parseOutput(out, now)
+		value, expiry, err := parseOutput(out, now, time.UTC)
 		if err != nil {
 			if value != "" || !expiry.IsZero() {
 				t.Errorf("%q: %q until %v with error %v", out, value, expiry, err)

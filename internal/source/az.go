@@ -1,0 +1,91 @@
+package source
+
+import (
+	"context"
+	"encoding/base64"
+	"path/filepath"
+
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+// Az yields the tokens of whoever is signed in to the Azure CLI, and lets a
+// person sign in to it. It is safe for concurrent use.
+//
+// az answers from a cache of its own that nothing passes by: until five
+// minutes before its expiry a token comes again however often it is refused.
+// Only a sign-in gives another one earlier.
+type Az struct {
+	tool  *tool
+	scope string
+	args  []string // of az account get-access-token
+}
+
+// Az returns the source of e's tokens from az. It runs nothing yet, and fails
+// only on an invalid audience.
+func (t *Tools) Az(e Entra) (*Az, error) {
+	audience, err := e.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	a := &Az{scope: audience.Scope, args: append([]string{"account", "get-access-token", "--output", "json"}, audience.AzArgs...)}
+	if e.Tenant != "" {
+		a.args = append(a.args, "--tenant", e.Tenant)
+	}
+	a.tool = &tool{
+		Tools: t, name: "az", tenant: e.Tenant, client: azureCLI,
+		login: loginCommand(e.Tenant, a.scope), get: "az account show",
+		noSession: azNoSession.MatchString, files: azFiles(t.env),
+	}
+	return a, nil
+}
+
+// azFiles are what a sign-in changes (see "az login" in az's source).
+func azFiles(env []string) []string {
+	dir, _ := variable(env, "AZURE_CONFIG_DIR")
+	if dir == "" {
+		dir = filepath.Join(home(env), ".azure")
+	}
+	var files []string
+	for _, name := range []string{"azureProfile.json", "msal_token_cache.json", "msal_token_cache.bin",
+		"service_principal_entries.json", "service_principal_entries.bin"} {
+		files = append(files, filepath.Join(dir, name))
+	}
+	return files
+}
+
+// Token asks az for a token. If that is the one that was refused, the error
+// is of class [token.SignIn]: it wraps [token.ErrSame] unless ask has claims,
+// which a sign-in can meet.
+func (a *Az) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
+	got, err := a.tool.ask(ctx, a.args...)
+	if err != nil {
+		return token.Token{}, err
+	}
+	if ask.Rejected.IsZero() || !got.Equal(ask.Rejected) {
+		return got, nil
+	}
+	if ask.Claims == "" {
+		return token.Token{}, a.tool.same()
+	}
+	e := a.tool.fail(reason{token.SignIn, "the API wants more of the sign-in than az has", ""})
+	e.Hint = a.Command(ask.Claims)
+	return token.Token{}, e
+}
+
+// Command is what signs in to the same from a terminal.
+func (a *Az) Command(claims string) string {
+	if claims == "" {
+		return a.tool.login
+	}
+	return a.tool.login + " --claims-challenge " + encodeClaims(claims)
+}
+
+func loginCommand(tenant, scope string) string {
+	if tenant != "" {
+		return "az login --tenant " + tenant + " --scope " + scope
+	}
+	return "az login --scope " + scope
+}
+
+// encodeClaims is how az and azd take a claims challenge.
+func encodeClaims(claims string) string { return base64.StdEncoding.EncodeToString([]byte(claims)) }

@@ -1,0 +1,110 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+// deviceCode is the message that shows a device code (RFC 8628, section 3.3),
+// in Entra's words.
+var deviceCode = regexp.MustCompile(`open the page (https://[!-~]{1,200}) and enter the code ([A-Z0-9-]{4,16})\b`)
+
+// SignIn runs az login for the audience and its tenant and returns once that
+// has ended; it never signs anybody out. It has no limit but ctx's, with which
+// az ends too.
+//
+// Where there is no display to open a browser on, az shows a code instead. Of
+// what az prints nothing is told but that. The claims go along where az is
+// known to take them (from 2.76).
+func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string)) error {
+	t := a.tool
+	// Not the turn of the tokens: those come on while a person thinks.
+	done, err := t.turn(ctx, "az login "+t.tenant)
+	if err != nil {
+		return t.ended(ctx, "another sign-in did not end in time")
+	}
+	defer done()
+	args := a.loginArgs(claims != "" && a.takesClaims(ctx), claims)
+	if codeNeeded(runtime.GOOS, t.env) {
+		args = append(args, "--use-device-code")
+	} else {
+		tell("az login opens a web browser: sign in there")
+	}
+	_, stderr, err := t.run(ctx, run{watch: tellCode(tell)}, args...)
+	if ctx.Err() != nil {
+		return t.ended(ctx, "the sign-in was not finished in time")
+	}
+	if err != nil {
+		return t.failure(ctx, err, stderr)
+	}
+	return nil
+}
+
+// tellCode returns what tells a device code once it is in standard error. It
+// may come without being asked for, as where az finds no browser.
+func tellCode(tell func(string)) func(stderr []byte) {
+	told := false
+	return func(stderr []byte) {
+		if m := deviceCode.FindSubmatch(stderr); m != nil && !told {
+			told = true
+			tell("to sign in, open " + string(m[1]) + " and enter the code " + string(m[2]))
+		}
+	}
+}
+
+func (a *Az) loginArgs(challenged bool, claims string) []string {
+	args := []string{"login"}
+	if a.tool.tenant != "" {
+		args = append(args, "--tenant", a.tool.tenant)
+	}
+	args = append(args, "--scope", a.scope)
+	if challenged {
+		args = append(args, "--claims-challenge", encodeClaims(claims))
+	}
+	// A tenant may well have APIs and no subscription.
+	return append(args, "--allow-no-subscriptions", "--output", "none")
+}
+
+// takesClaims reports whether az is known to take a claims challenge: an
+// unknown argument would fail a sign-in that may do without.
+func (a *Az) takesClaims(ctx context.Context) bool {
+	stdout, _, err := a.tool.run(ctx, run{sweep: true}, "version", "--output", "json")
+	if err != nil {
+		return false
+	}
+	var versions map[string]any
+	if json.Unmarshal(stdout, &versions) != nil {
+		return false
+	}
+	version, _ := versions["azure-cli"].(string)
+	return atLeast(version, 2, 76)
+}
+
+// atLeast reports whether version is major.minor or later.
+func atLeast(version string, major, minor int) bool {
+	first, rest, _ := strings.Cut(version, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	x, errX := strconv.Atoi(first)
+	y, errY := strconv.Atoi(second)
+	return errX == nil && errY == nil && (x > major || x == major && y >= minor)
+}
+
+// codeNeeded reports whether no browser can be opened in front of the user:
+// on Linux and its like without a display, on the others in a remote session.
+func codeNeeded(goos string, env []string) bool {
+	has := func(name string) bool { v, _ := variable(env, name); return v != "" }
+	if goos == "darwin" || goos == "windows" {
+		return has("SSH_CONNECTION") || has("SSH_TTY")
+	}
+	return !has("DISPLAY") && !has("WAYLAND_DISPLAY")
+}
+
+var _ Interactive = (*Az)(nil)
+var _ token.Source = (*azd)(nil)
+var _ token.Source = (*powershell)(nil)
