@@ -48,6 +48,7 @@ func knownFailures() map[int]Failure {
 		50020:   {Error: grant, Description: "User account from identity provider does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant."},
 		50034:   {Error: grant, Description: "The user account {EUII Hidden} does not exist in the {tenant} directory. To sign into this application, the account must be added to the directory."},
 		50049:   {Error: "invalid_instance", Description: "Unknown or invalid instance."},
+		50059:   {Error: request, Description: "No tenant-identifying information found in either the request or implied by any provided credentials."},
 		50105:   {Error: grant, Description: "Your administrator has configured the application '{client}' to block users unless they are specifically granted ('assigned') access to the application."},
 		65002:   {Error: request, Description: "Consent between first party application '{client}' and first party resource '{resource}' must be configured via preauthorization - applications owned and operated by Microsoft must get approval from the API owner before requesting tokens for that API."},
 		70000:   {Error: grant, Description: "Provided grant is invalid or malformed."},

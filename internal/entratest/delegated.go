@@ -10,12 +10,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// refresh is RFC 6749 section 6. One refresh token is good for every
-// resource, as with Entra.
+// refresh is RFC 6749 section 6. One refresh token is good for every resource
+// of every tenant, as with Entra: az comes by with it for the audience of a
+// tenant that it was never signed in to.
 func (a *Authority) refresh(r *http.Request, seen Request, client *Client) (any, *Failure) {
 	who, ok := a.devices.recall(r.PostForm.Get("refresh_token"))
-	if !ok || who.client != client.ID || who.tenant != strings.ToLower(seen.Tenant) {
+	if !ok || who.client != client.ID {
 		return nil, failWith(70000)
+	}
+	if !anyTenant(seen.Tenant) {
+		who.tenant = strings.ToLower(seen.Tenant)
 	}
 	return a.respondUser(r, seen, client, who)
 }
@@ -106,6 +110,6 @@ func (a *Authority) idClaims(who session) jwt.MapClaims {
 // clientInfo is how Entra tells MSAL which account this is.
 func clientInfo(who session) string {
 	// A map of strings has no value that JSON could refuse.
-	info, _ := json.Marshal(map[string]string{"uid": who.user.ObjectID, "utid": who.tenant})
+	info, _ := json.Marshal(map[string]string{"uid": who.user.ObjectID, "utid": who.home})
 	return base64.RawURLEncoding.EncodeToString(info)
 }

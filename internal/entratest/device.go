@@ -32,7 +32,17 @@ type deviceCode struct {
 // session is who signed in to what. Its user is nil until then.
 type session struct {
 	tenant, client string
+	home           string // tenant that the user belongs to: that of the sign-in
 	user           *User
+}
+
+// newSession returns the session of somebody who is about to sign in.
+func (a *Authority) newSession(tenant string, client *Client) session {
+	tenant = strings.ToLower(tenant)
+	if anyTenant(tenant) {
+		tenant = a.tenants[0]
+	}
+	return session{tenant: tenant, home: tenant, client: client.ID}
 }
 
 // SignIn completes the device code sign-in that showed userCode, as the
@@ -69,7 +79,7 @@ func (a *Authority) device(_ *http.Request, seen Request) (any, *Failure) {
 		return nil, failure
 	}
 	d := &deviceCode{
-		session:  session{tenant: strings.ToLower(seen.Tenant), client: client.ID},
+		session:  a.newSession(seen.Tenant, client),
 		code:     randomID(),
 		scope:    seen.Scope,
 		userCode: strings.ToUpper(randomID()[:9]),

@@ -97,6 +97,21 @@ func (d *directory) hasTenant(id string) bool {
 	return slices.Contains(d.tenants, strings.ToLower(id))
 }
 
+// anyTenant reports whether a request leaves the tenant to whoever signs in,
+// as az does when it is told none. Here that is the first one.
+func anyTenant(id string) bool {
+	return strings.EqualFold(id, "organizations") || strings.EqualFold(id, "common")
+}
+
+// issuerTenant is what issuers are said to contain where that tenant was
+// asked. The braces are Entra's.
+func issuerTenant(id string) string {
+	if anyTenant(id) {
+		return "{tenantid}"
+	}
+	return strings.ToLower(id)
+}
+
 // findClient returns the client with that id, or nil.
 func (d *directory) findClient(id string) *Client {
 	i := slices.IndexFunc(d.clients, func(c Client) bool { return strings.EqualFold(c.ID, id) })

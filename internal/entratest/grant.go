@@ -33,6 +33,9 @@ func (a *Authority) token(r *http.Request, seen Request) (any, *Failure) {
 
 // clientCredentials is RFC 6749 section 4.4: the application for itself.
 func (a *Authority) clientCredentials(r *http.Request, seen Request, client *Client) (any, *Failure) {
+	if anyTenant(seen.Tenant) {
+		return nil, failWith(50059)
+	}
 	acr, failure := a.authenticate(r, seen, client)
 	if failure != nil {
 		return nil, failure

@@ -72,10 +72,11 @@ func (a *Authority) meet(r *http.Request, seen Request, f answer) (any, *Failure
 	return f(r, seen)
 }
 
-// inTenant refuses tenants that are not registered.
+// inTenant refuses tenants that are not registered, and are not whichever
+// tenant the person belongs to.
 func (a *Authority) inTenant(f answer) answer {
 	return func(r *http.Request, seen Request) (any, *Failure) {
-		if a.hasTenant(seen.Tenant) {
+		if a.hasTenant(seen.Tenant) || anyTenant(seen.Tenant) {
 			return f(r, seen)
 		}
 		if _, err := uuid.Parse(seen.Tenant); err != nil {
@@ -153,7 +154,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (a *Authority) configuration(_ *http.Request, seen Request) (any, *Failure) {
 	base := a.url + "/" + strings.ToLower(seen.Tenant)
 	return map[string]any{
-		"issuer":                                a.issuer(strings.ToLower(seen.Tenant)),
+		"issuer":                                a.issuer(issuerTenant(seen.Tenant)),
 		"authorization_endpoint":                base + "/oauth2/v2.0/authorize",
 		"token_endpoint":                        base + "/oauth2/v2.0/token",
 		"device_authorization_endpoint":         base + "/oauth2/v2.0/devicecode",
@@ -171,12 +172,12 @@ func (a *Authority) configuration(_ *http.Request, seen Request) (any, *Failure)
 func (a *Authority) configurationV1(r *http.Request, seen Request) (any, *Failure) {
 	body, failure := a.configuration(r, seen)
 	if document, ok := body.(map[string]any); ok {
-		document["issuer"] = issuerV1(strings.ToLower(seen.Tenant))
+		document["issuer"] = issuerV1(issuerTenant(seen.Tenant))
 		document["jwks_uri"] = a.url + "/" + strings.ToLower(seen.Tenant) + "/discovery/keys"
 	}
 	return body, failure
 }
 
 func (a *Authority) publishedKeys(_ *http.Request, seen Request) (any, *Failure) {
-	return a.keys.document(a.issuer(strings.ToLower(seen.Tenant))), nil
+	return a.keys.document(a.issuer(issuerTenant(seen.Tenant))), nil
 }
