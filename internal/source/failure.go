@@ -123,9 +123,12 @@ func (d *Default) answer(resp *http.Response, code int) *token.Error {
 }
 
 // unreachable is the failure to get any answer from host.
-func (d *Default) unreachable(host string, err error) error {
+func (d *Default) unreachable(host string, err error) error { return d.fail(unreached(host, err)) }
+
+// unreached says why host gave no answer.
+func unreached(host string, err error) reason {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return d.fail(reason{untrusted.class, host + "'s certificate is not trusted", untrusted.hint})
+		return reason{untrusted.class, host + "'s certificate is not trusted", untrusted.hint}
 	}
 	r := reason{token.Transient, host + " cannot be reached", checkRoute}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
@@ -133,7 +136,7 @@ func (d *Default) unreachable(host string, err error) error {
 	} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		r.message = host + " did not answer in time"
 	}
-	return d.fail(r)
+	return r
 }
 
 func (d *Default) none(r reason) *token.Error {
