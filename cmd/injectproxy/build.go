@@ -156,12 +156,12 @@ func (in *instance) rules(cfg *config.Config, s surroundings) (*proxy.Rules, err
 	return rules, nil
 }
 
-// route is the chain of one live rule, outermost first: errors become answers,
-// what was learned is recorded, a refused token is replaced, the token is
-// attached, the upstream is asked.
+// route is the chain of one live rule, outermost first: what was learned is
+// recorded, what an agent's user can mend is explained, errors become answers, a
+// refused token is replaced, the token is attached, the upstream is asked.
 func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budget, s surroundings) http.RoundTripper {
 	tokens := in.caches[r.Audience]
-	return answering{observed{retry.New(
+	var route http.RoundTripper = answering{retry.New(
 		inject.New(proxy.WithTimeout(in.upstream, r.Timeout), inject.Options{
 			Prefixes: r.Prefixes, Tokens: tokens,
 			Header: r.Header, Scheme: r.Scheme, Keep: r.Existing == "keep",
@@ -171,7 +171,14 @@ func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budge
 			Tokens: tokens, BodyLimit: cfg.Retry.BodyLimit, Memory: budget, Stats: in.stats, Now: s.now,
 			Log: s.log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
 		},
-	)}}
+	)}
+	if r.Kind == "mcp" {
+		route = explaining{
+			next: route, rule: r.Name, audience: r.Audience.Name,
+			refusals: r.Unauthorized == "explain", held: newMemory(mostGlimpses),
+		}
+	}
+	return observed{route}
 }
 
 // upstreamRoots returns the system's roots and those of the given files, or

@@ -22,7 +22,6 @@ var notYet = [...]struct {
 	{"entra.az_path", ""},
 	{"log.audit", ""},
 	{"rule.*.recover", "heal"},
-	{"rule.*.unauthorized", "explain"},
 	{"session.cooldown", "5s"},
 	{"session.hard", "0"},
 	{"session.light", "60s"},

@@ -61,7 +61,7 @@ func TestKeysWithoutEffectAreWarnedOf(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"access.client.x", "admin.listen", "admin.token_file", "audience.a.identity", "audience.a.sources", "entra.az_path",
-		"log.audit", "recover", "session.cooldown", "session.hard", "session.light", "token.login", "unauthorized",
+		"log.audit", "recover", "session.cooldown", "session.hard", "session.light", "token.login",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("warned of\n%v, want\n%v", got, want)

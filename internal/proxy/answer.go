@@ -23,8 +23,13 @@ type Answer struct {
 	Hint       string        // what to do about it; "" if there is nothing
 	Reason     string        // Proxy-Status error type (RFC 9209, section 2.3), "" for none
 	RetryAfter time.Duration // sent as Retry-After where positive
+	Received   int           // status of the upstream's answer that this one replaces, 0 if there is none
 	Final      bool          // trying again cannot help
 	Err        error         // cause, for logs; never sent
+
+	// ID is that of the JSON-RPC request that is answered, as it was sent. If it
+	// is set, the answer is a JSON-RPC error with status 200: see [errorCode].
+	ID json.RawMessage
 }
 
 // Error implements error.
@@ -55,8 +60,12 @@ type problemError struct {
 	Message string `json:"message"`
 }
 
+func (a *Answer) problem() problem {
+	return problem{Type: "urn:injectproxy:problem:" + a.Type, Title: a.Title, Status: a.Status, Detail: a.Detail, Hint: a.Hint}
+}
+
 func (a *Answer) body() []byte {
-	p := problem{Type: "urn:injectproxy:problem:" + a.Type, Title: a.Title, Status: a.Status, Detail: a.Detail, Hint: a.Hint}
+	p := a.problem()
 	if a.Final {
 		p.Error = &problemError{Type: a.Type, Message: firstOf(a.Hint, a.Detail, a.Title)}
 	}
@@ -70,6 +79,9 @@ func (a *Answer) body() []byte {
 // header adds the fields of a to h.
 func (a *Answer) header(h http.Header, bodyLen int) {
 	h.Set("Content-Type", "application/problem+json")
+	if a.ID != nil {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Content-Length", strconv.Itoa(bodyLen))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Proxy-Status", a.proxyStatus())
@@ -91,6 +103,9 @@ func (a *Answer) proxyStatus() string {
 	if a.Reason != "" {
 		s += "; error=" + a.Reason
 	}
+	if a.Received != 0 {
+		s += "; received-status=" + strconv.Itoa(a.Received)
+	}
 	var d strings.Builder
 	for _, r := range a.Error() {
 		switch {
@@ -108,9 +123,12 @@ func (a *Answer) proxyStatus() string {
 
 // write sends a as the response to r.
 func (a *Answer) write(w http.ResponseWriter, r *http.Request) {
-	body := a.body()
+	status, body := a.Status, a.body()
+	if a.ID != nil {
+		status, body = http.StatusOK, a.rpcBody()
+	}
 	a.header(w.Header(), len(body))
-	w.WriteHeader(a.Status)
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		w.Write(body) // the client may be gone: there is nobody to tell
 	}

@@ -1,0 +1,36 @@
+package proxy
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+)
+
+// errorCode is that of answers to JSON-RPC requests. Of the codes that JSON-RPC
+// leaves to servers MCP keeps -32020 to -32099 and -32002 for itself since its
+// version 2026-07-28, and leaves -32000 to -32019 to implementations. The low
+// ones of those are taken: SDKs mean a closed connection, a time-out or a lost
+// session by them, and may try again.
+const errorCode = -32016
+
+// rpcBody is a as the error of a JSON-RPC request. Agents show the message and
+// nothing else, so it says all that there is to say; programs find the problem
+// document in data.
+func (a *Answer) rpcBody() []byte {
+	return jsonrpc.ErrorBody(a.ID, errorCode, a.line(), a.problem())
+}
+
+// line is the whole of a in one line.
+func (a *Answer) line() string {
+	s := a.Error()
+	if a.Hint != "" {
+		s = strings.TrimRight(s, ".") + ". Hint: " + a.Hint
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
