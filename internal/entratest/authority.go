@@ -1,6 +1,6 @@
 // Package entratest is a Microsoft Entra authority on loopback: the OpenID
-// configuration, instance discovery, token, device code and key endpoints over
-// TLS, with what az asks of Azure Resource Manager, and the two managed
+// configuration, instance discovery, token, authorization, device code and key
+// endpoints over TLS, with what az asks of Azure Resource Manager, and the two managed
 // identity endpoints in the clear. Clients authenticate for real
 // (secret, certificate, federated assertion), tokens are real RS256 JWTs of
 // v1 and v2 shape, failures have Entra's own bodies.
@@ -58,6 +58,7 @@ type Authority struct {
 	requests requestLog
 	ledger   ledger
 	devices  deviceCodes
+	browsing browsing
 }
 
 // Start returns a running authority on a free port of 127.0.0.1. The caller

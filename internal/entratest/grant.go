@@ -24,6 +24,8 @@ func (a *Authority) token(r *http.Request, seen Request) (any, *Failure) {
 		return a.clientCredentials(r, seen, client)
 	case "urn:ietf:params:oauth:grant-type:device_code", "device_code": // RFC 8628's, and what MSAL Go sends
 		return a.redeemDevice(r, seen, client)
+	case "authorization_code":
+		return a.redeemCode(r, seen, client)
 	case "refresh_token":
 		return a.refresh(r, seen, client)
 	default:

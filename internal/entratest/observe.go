@@ -19,6 +19,7 @@ const (
 	KeysEndpoint       Endpoint = "keys"
 	TokenEndpoint      Endpoint = "token"
 	DeviceCodeEndpoint Endpoint = "devicecode"
+	AuthorizeEndpoint  Endpoint = "authorize"
 	IdentityEndpoint   Endpoint = "managed-identity"
 	ARMEndpoint        Endpoint = "azure-resource-manager"
 )

@@ -30,6 +30,7 @@ func (a *Authority) authorityHandler() http.Handler {
 	handle("GET /{tenant}/discovery/keys", KeysEndpoint, a.publishedKeys)
 	handle("POST /{tenant}/oauth2/v2.0/token", TokenEndpoint, a.token)
 	handle("POST /{tenant}/oauth2/v2.0/devicecode", DeviceCodeEndpoint, a.device)
+	mux.HandleFunc("GET /{tenant}/oauth2/v2.0/authorize", a.authorize)
 	mux.Handle("GET /common/discovery/instance", a.endpoint(DiscoveryEndpoint, a.instances))
 	mux.Handle("GET /tenants", a.endpoint(ARMEndpoint, a.resourceManager(a.listTenants)))
 	mux.Handle("GET /subscriptions", a.endpoint(ARMEndpoint, a.resourceManager(a.listSubscriptions)))
@@ -161,6 +162,8 @@ func (a *Authority) configuration(_ *http.Request, seen Request) (any, *Failure)
 		"jwks_uri":                              base + "/discovery/v2.0/keys",
 		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt"},
 		"response_types_supported":              []string{"code"},
+		"response_modes_supported":              []string{"query", "form_post"},
+		"code_challenge_methods_supported":      []string{"S256"},
 		"subject_types_supported":               []string{"pairwise"},
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"scopes_supported":                      []string{"openid", "profile", "email", "offline_access"},
