@@ -45,8 +45,8 @@ type Attempt struct {
 	Asked time.Time
 
 	// Once says that repeating it is in vain, as when consent is missing that
-	// only an administrator can give: having succeeded, it is not made again
-	// for a day.
+	// only an administrator can give: once somebody has dealt with it, it is not
+	// made again for a day, however it went.
 	Once bool
 
 	// Run signs in. It returns nil once that is done, and promptly when ctx

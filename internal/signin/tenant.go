@@ -22,7 +22,7 @@ type tenant struct {
 	run       *run                 // under way
 	signedIn  time.Time            // the last success
 	made      recent               // successes
-	once      map[string]time.Time // successes that are not to be repeated, by command
+	once      map[string]time.Time // those that are not to be repeated, by command
 	pause     pause                // of the tenant: the person did not want to, or could not
 	audiences map[string]*pause    // of one audience: it would be in vain
 }
@@ -47,18 +47,27 @@ func (t *tenant) refuse(a Attempt, now time.Time) error {
 	return nil
 }
 
-// succeeded notes that a's sign-in did. Whether it helped, the next request
-// shows: the pauses for those that do not go on growing.
+// succeeded notes that a's sign-in did. Whether it helped, the next requests
+// show: the pauses after those that do not help go on growing.
 func (t *tenant) succeeded(a Attempt, now time.Time) {
 	t.signedIn = now
 	t.pause = pause{}
-	t.made.add(a, now)
-	if a.Once {
-		if t.once == nil {
-			t.once = map[string]time.Time{}
-		}
-		t.once[a.Command] = now
+	if p := t.audiences[a.Audience]; p != nil && (p.err != nil || !within(p.until, now, longPause)) {
+		delete(t.audiences, a.Audience)
 	}
+	t.made.add(a, now)
+	t.attempted(a, now)
+}
+
+// attempted notes that somebody has dealt with a, if that is to happen once.
+func (t *tenant) attempted(a Attempt, now time.Time) {
+	if !a.Once {
+		return
+	}
+	if t.once == nil {
+		t.once = map[string]time.Time{}
+	}
+	t.once[a.Command] = now
 }
 
 // failed notes that a's sign-in did with err, and returns what a gets.
@@ -72,8 +81,10 @@ func (t *tenant) failed(a Attempt, err error, now time.Time) error {
 		return hinted(e, a)
 	case token.Consent, token.Policy, token.Misconfigured:
 		// The person did what was asked of them; others may have more luck.
+		t.attempted(a, now)
 		return t.of(a).begin(a, "", e, now)
 	case token.Declined:
+		t.attempted(a, now)
 		return t.pause.begin(a, "was declined at "+clock(now), e, now)
 	}
 	what := "failed at " + clock(now)

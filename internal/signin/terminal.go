@@ -3,6 +3,7 @@ package signin
 import (
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"unicode"
 
@@ -15,10 +16,15 @@ const maxText = 2000
 
 // Terminal returns what shows a notification through the terminal w, by the
 // sequence OSC 9 that iTerm2 introduced and that terminals which do not know
-// it ignore; nil if w is no terminal.
+// it ignore; nil if w is no terminal, or one of those that show sequences in
+// place of following them, as consoles of Windows may.
 func Terminal(w io.Writer) func(title, message string) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+	if !ok || runtime.GOOS == "windows" || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	switch os.Getenv("TERM") {
+	case "", "dumb", "linux":
 		return nil
 	}
 	// In one write, for others write to the terminal too.
