@@ -67,6 +67,7 @@ func TestRefusedRequestIsSentOnceMoreWithItsWholeBody(t *testing.T) {
 					want(t, "requests upstream", hits.Load(), 2)
 					want(t, "attempts", use.Attempts, 2)
 					want(t, "outcome", use.Retry, "healed")
+					wantWhy(t, use, "")
 					asks := r.mint.asked()
 					want(t, "acquisitions", len(asks), 2)
 					want(t, "refused token", asks[len(asks)-1].Rejected.Reveal(), "token-1")
@@ -92,6 +93,7 @@ func TestBodyAboveTheLimitPassesTheRefusalThrough(t *testing.T) {
 			want(t, "the upstream's own answer", answer, "denied\n")
 			want(t, "attempts", use.Attempts, 1)
 			want(t, "outcome", use.Retry, "body too large")
+			wantWhy(t, use, "larger than retry.body_limit")
 			r.released()
 			counted := map[string]int64{}
 			for name, n := range r.stats.All() {
@@ -174,6 +176,7 @@ func TestBodyBeyondTheMemoryOfAllPassesTheRefusalThrough(t *testing.T) {
 		status, _, second := r.do("POST", bytes.NewReader(data))
 		want(t, "status of the second", status, 401)
 		want(t, "outcome of the second", second.Retry, "memory budget")
+		wantWhy(t, second, "retry.memory had no room")
 		close(answer)
 		<-done
 		r.released()

@@ -61,6 +61,7 @@ func TestHalfABodyIsNotReplayed(t *testing.T) {
 		if err == nil {
 			want(t, "status", resp.StatusCode, 401)
 			want(t, "outcome", use.Retry, "body broken")
+			wantWhy(t, use, "the body broke off")
 			resp.Body.Close()
 		} else if !errors.Is(err, errClient) {
 			t.Errorf("error %v hides the client's", err)

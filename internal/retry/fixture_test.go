@@ -242,6 +242,17 @@ func content(size int) ([]byte, string) {
 // stream hides a reader's length.
 type stream struct{ io.Reader }
 
+// wantWhy fails the test unless use says why in these words; "" is no reason.
+func wantWhy(t *testing.T, use *token.Use, words string) {
+	t.Helper()
+	switch {
+	case words == "" && use.Why != nil:
+		t.Errorf("why: %v, want no reason", use.Why)
+	case words != "" && (use.Why == nil || !strings.Contains(use.Why.Error(), words)):
+		t.Errorf("why: %v, want %q", use.Why, words)
+	}
+}
+
 func want[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {

@@ -2,6 +2,9 @@ package retry_test
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -28,6 +31,7 @@ func TestSecondAnswerIsFinal(t *testing.T) {
 		want(t, "requests upstream", hits.Load(), 2)
 		want(t, "attempts", use.Attempts, 2)
 		want(t, "outcome", use.Retry, "refused again")
+		wantWhy(t, use, "refused a fresh token too")
 		want(t, "token noted", use.Token.Reveal(), "token-2")
 		// It drops no token: the fresh one is the one in use.
 		tok, err := r.cache.Token(t.Context())
@@ -79,24 +83,42 @@ func TestOnlyARefusalOfTheTokenIsARefusal(t *testing.T) {
 			want(t, "status", status, c.status)
 			want(t, "answer", answer, "original")
 			want(t, "outcome", use.Retry, "")
+			wantWhy(t, use, "")
 			want(t, "attempts", use.Attempts, 1)
 			want(t, "acquisitions", len(r.mint.asked()), 1)
 		})
 	}
 }
 
-func TestClaimsOfAChallengeReachTheSource(t *testing.T) {
+func TestClaimsInEverySpellingReachTheSourceAndCostOneReplay(t *testing.T) {
 	t.Parallel()
-	const claims = `{"access_token":{"nbf":{"essential":true,"value":"17?>~00"}}}`
-	r := newRoute(t, serve(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
-		if bearer(r) != "token-2" {
-			w.Header().Set("WWW-Authenticate", retry.Spellings(claims)[0])
-			w.WriteHeader(401)
+	// In base64 it is padded, and has both letters in which the alphabets differ.
+	const claims = `{"access_token":{"nbf":{"essential":true,"value":"17?>~00~??>"}}}`
+	std := base64.StdEncoding.EncodeToString([]byte(claims))
+	want(t, "padding and both letters", strings.HasSuffix(std, "=") && strings.Contains(std, "+") && strings.Contains(std, "/"), true)
+	for _, status := range []int{401, 403} {
+		for _, spelling := range retry.Spellings(claims) {
+			t.Run(fmt.Sprint(status, " ", spelling.Name), func(t *testing.T) {
+				t.Parallel()
+				var hits atomic.Int32
+				r := newRoute(t, serve(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
+					hits.Add(1)
+					if bearer(r) != "token-2" {
+						w.Header().Set("WWW-Authenticate", spelling.Value)
+						w.WriteHeader(status)
+					}
+				}))
+				got, _, use := r.do("POST", strings.NewReader("body"))
+				want(t, "status", got, 200)
+				want(t, "outcome", use.Retry, "healed")
+				want(t, "requests upstream", hits.Load(), 2)
+				asks := r.mint.asked()
+				want(t, "acquisitions", len(asks), 2)
+				want(t, "claims", asks[len(asks)-1].Claims, claims)
+				want(t, "refused token", asks[len(asks)-1].Rejected.Reveal(), "token-1")
+			})
 		}
-	}))
-	status, _, _ := r.do("GET", nil)
-	want(t, "status", status, 200)
-	want(t, "claims", r.mint.asked()[1].Claims, claims)
+	}
 }
 
 func TestSameTokenAgainIsNotSentAgain(t *testing.T) {
@@ -112,6 +134,7 @@ func TestSameTokenAgainIsNotSentAgain(t *testing.T) {
 	want(t, "the upstream's own answer", answer, "denied\n")
 	want(t, "requests upstream", hits.Load(), 1)
 	want(t, "outcome", use.Retry, "same token")
+	wantWhy(t, use, "mint: gave the refused token again")
 	if log := r.log.String(); !strings.Contains(log, `outcome="same token" source=mint`) {
 		t.Errorf("the log does not name the source: %s", log)
 	}
@@ -132,6 +155,8 @@ func TestSourceThatFailsLeavesTheAnswerAlone(t *testing.T) {
 		want(t, "status", status, 401)
 		want(t, "the upstream's own answer", answer, "denied\n")
 		want(t, "outcome", use.Retry, "refresh failed")
+		wantWhy(t, use, "mint: the mint is closed")
+		want(t, "an error of the cache", errors.As(use.Why, new(*token.Error)), true)
 		if !strings.Contains(r.log.String(), "the mint is closed") {
 			t.Errorf("the log does not say why: %s", r.log)
 		}
@@ -178,6 +203,7 @@ func TestClientThatLeavesEndsTheWait(t *testing.T) {
 			resp.Body.Close()
 		}
 		want(t, "outcome", use.Retry, "client left")
+		wantWhy(t, use, "did not wait")
 		want(t, "requests upstream", hits.Load(), 1)
 		// The client's body is closed, though a read of it was under way.
 		for {
@@ -206,7 +232,9 @@ func TestUseOfAnEarlierRequestIsForgotten(t *testing.T) {
 	want(t, "error", err, nil)
 	use.Next, use.Retry = stale, "healed"
 	r.send(req)
+	use.Retry, use.Why = "same token", token.ErrSame
 	r.send(req)
+	wantWhy(t, use, "")
 	want(t, "outcome of the last", use.Retry, "")
 	want(t, "token of the last", use.Token.Reveal(), "token-2")
 }

@@ -38,7 +38,9 @@ type Options struct {
 // be replaced and the body is still held, the request is sent again with
 // Use.Next set, and the second answer is final. Otherwise the first answer is
 // returned as it came, unread; if it is the body that is not held, the token is
-// replaced all the same, for the request after. Use.Retry says which it was.
+// replaced all the same, for the request after. Use.Retry says which it was, and
+// unless the refusal was mended Use.Why says why: it is or wraps the error of the
+// cache where there is one, with the source that cannot and a hint.
 //
 // An upstream that refuses the fresh token too is not served with another for
 // 30 s, then for twice as long up to 10 min, until it accepts one. An answer of
@@ -66,7 +68,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		use = new(token.Use)
 		req = req.WithContext(token.WithUse(req.Context(), use))
 	}
-	use.Token, use.Next, use.Retry = token.Token{}, token.Token{}, ""
+	use.Token, use.Next, use.Retry, use.Why = token.Token{}, token.Token{}, "", nil
 
 	e := t.exchange(req, use)
 	defer e.finish()
@@ -94,15 +96,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *transport) replace(e *exchange, claims string) (fresh token.Token, why outcome, cause error) {
 	ctx := e.req.Context()
 	e.halt()
-	if !t.rule.refused(e.use.Token) {
-		return token.Token{}, coolingDown, nil
+	if until, ok := t.rule.refused(e.use.Token); !ok {
+		return token.Token{}, coolingDown, resting(until)
 	}
 	fresh, err := t.o.Tokens.Replace(ctx, e.use.Token, claims)
 	switch {
 	case ctx.Err() != nil:
 		return token.Token{}, clientLeft, nil
 	case errors.Is(err, token.ErrSame):
-		return token.Token{}, sameToken, nil
+		return token.Token{}, sameToken, err
 	case err != nil:
 		return token.Token{}, refreshFailed, err
 	}
@@ -135,9 +137,13 @@ func (t *transport) settle(resp *http.Response) {
 	}
 }
 
-// note writes down how a refusal was handled.
+// note writes down how a refusal was handled, and why it was not mended: cause
+// is the reason, nil if that is the outcome's own.
 func (t *transport) note(e *exchange, o outcome, cause error, attrs ...slog.Attr) {
-	e.use.Retry = o.String()
+	e.use.Retry, e.use.Why = o.String(), cause
+	if cause == nil {
+		e.use.Why = reasons[o]
+	}
 	t.o.Stats.count(o)
 	level := slog.LevelWarn
 	switch o {
@@ -151,6 +157,9 @@ func (t *transport) note(e *exchange, o outcome, cause error, attrs ...slog.Attr
 		slog.String("source", e.use.Token.Source()), slog.String("token", e.use.Token.Fingerprint()))
 	if cause != nil {
 		attrs = append(attrs, slog.Any("cause", cause))
+	}
+	if known, ok := errors.AsType[*token.Error](cause); ok && known.Hint != "" {
+		attrs = append(attrs, slog.String("hint", known.Hint))
 	}
 	t.o.Log.LogAttrs(context.WithoutCancel(e.req.Context()), level, "the upstream refused the token", attrs...)
 }

@@ -32,24 +32,24 @@ type rule struct {
 }
 
 // refused takes note of a first refusal of t, and reports whether the audience
-// may be asked for another.
-func (r *rule) refused(t token.Token) bool {
+// may be asked for another, or until when it may not.
+func (r *rule) refused(t token.Token) (until time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.troubled.Store(true)
 	switch {
 	case !r.until.IsZero():
 		if r.now().Before(r.until) {
-			return false
+			return r.until, false
 		}
 		r.rejected, r.until = t, time.Time{}
 	case r.rejected.IsZero():
 		r.rejected = t
 	case !r.rejected.Equal(t):
 		r.begin()
-		return false
+		return r.until, false
 	}
-	return true
+	return time.Time{}, true
 }
 
 // refusedAgain takes note of the refusal of t, which had come in place of

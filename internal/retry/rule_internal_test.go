@@ -16,7 +16,7 @@ func TestRuleGoesByTokensNotByWhoSendsThem(t *testing.T) {
 	r := &rule{now: func() time.Time { return clock }}
 	ask := func(what string, tok token.Token, want bool) {
 		t.Helper()
-		if got := r.refused(tok); got != want {
+		if _, got := r.refused(tok); got != want {
 			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}

@@ -96,6 +96,10 @@ func TestRuleWhoseFreshTokenWasRefusedRestsLongerEachTime(t *testing.T) {
 		before := len(r.mint.asked())
 		_, _, use := r.do("GET", nil)
 		want(t, "outcome", use.Retry, outcome)
+		wantWhy(t, use, map[string]string{
+			"refused again": "a fresh token too",
+			"cooling down":  "another is fetched at " + time.Unix(clock.Load()+1, 0).Format(time.TimeOnly),
+		}[outcome])
 		return len(r.mint.asked()) - before
 	}
 	step("refused again")
