@@ -66,6 +66,10 @@ func act(args []string) {
 		fmt.Print("left")
 	case "hang":
 		hang(args[1])
+	case "browse": // certificate authority, page
+		browse(args[2], args[1])
+	case "sign in":
+		signInElsewhere(args[1], args[2], args[3], args[4])
 	}
 }
 
