@@ -34,7 +34,7 @@ func (t *Tools) Az(e Entra) (*Az, error) {
 	a.tool = &tool{
 		Tools: t, name: "az", tenant: e.Tenant, client: azureCLI,
 		login: loginCommand(e.Tenant, a.scope), get: "az account show",
-		noSession: azNoSession.MatchString, files: azFiles(t.env),
+		noSession: azSignedOut, files: azFiles(t.env),
 	}
 	return a, nil
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 
 	"github.com/injectproxy/injectproxy/internal/token"
@@ -35,7 +36,7 @@ func (t *Tools) Azd(e Entra) (token.Source, error) {
 	return &azd{
 		args: append([]string{"auth", "token", "--output", "json", "--no-prompt"}, args...),
 		tool: &tool{Tools: t, name: "azd", tenant: e.Tenant, client: azureCLI, login: login, get: "azd auth login --check-status",
-			noSession: azdNoSession.MatchString, files: azdFiles(t.env)},
+			noSession: azdSignedOut, files: azdFiles(t.env)},
 	}, nil
 }
 
@@ -51,6 +52,10 @@ func azdFiles(env []string) []string {
 	return files
 }
 
+// azdOutdated is what an azd before 1.18.1 means, which takes no claims.
+var azdOutdated = reason{token.Misconfigured, "this version cannot be made to give another token", "update azd to 1.18.1 or later"}
+
+// Token asks azd for a token.
 func (a *azd) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	args := a.args
 	claims := ask.Claims
@@ -61,11 +66,11 @@ func (a *azd) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 		args = append(args[:len(args):len(args)], "--claims", encodeClaims(claims))
 	}
 	got, err := a.tool.ask(ctx, args...)
-	if err == nil && !ask.Rejected.IsZero() && got.Equal(ask.Rejected) {
-		err = a.tool.same()
+	switch e, _ := errors.AsType[*token.Error](err); {
+	case err == nil && !ask.Rejected.IsZero() && got.Equal(ask.Rejected):
+		return token.Token{}, a.tool.same()
+	case e != nil && e.Message == azdOutdated.message && ask.Claims == "":
+		e.Err = token.ErrSame // without the flag it would give no other
 	}
-	if err != nil {
-		return token.Token{}, err
-	}
-	return got, nil
+	return got, err
 }

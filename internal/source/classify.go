@@ -38,6 +38,8 @@ func explain(code int) reason {
 	case 65001, 90094:
 		return reason{token.Consent, "consent to this API is missing",
 			"{login}, or have the API's owner authorise client " + azureCLI}
+	case 70019, 70020:
+		return reason{token.SignIn, "the code was not used in time", "{login}"}
 	case 65004:
 		return reason{token.Declined, "consent was declined", "{login}"}
 

@@ -11,7 +11,7 @@ import (
 func classes() map[token.Class][]int {
 	return map[token.Class][]int{
 		token.SignIn: {16000, 50058, 50072, 50074, 50076, 50078, 50079, 50132, 50133, 50158, 50173,
-			70008, 70043, 700082, 700084},
+			70008, 70043, 700082, 700084, 70019, 70020},
 		token.Consent:  {65001, 90094},
 		token.Declined: {65004},
 		token.Policy:   {53000, 53001, 53002, 53003, 53004},

@@ -71,21 +71,6 @@ func jsonCode(text string) int {
 	return 0
 }
 
-// A tool's own words count only where the tool puts them: at the beginning of
-// a line, and after its own marks of an error. Anywhere else they may be a
-// quotation. az's "Interactive authentication is needed" is not among them, nor
-// is any mention of az login: az prints both after almost every failure.
-var (
-	azNoSession = regexp.MustCompile(`(?m)^(ERROR: )?(Please run 'az login' to setup account\.|` +
-		`User '[^'\n]*' does not exist in MSAL token cache\. Run ` + "`az login`" + `\.|` +
-		`Can't find token from MSAL cache\.)\s*$`)
-	azdNoSession = regexp.MustCompile(`(?mi)^(ERROR: )?(fetching token: )?(not logged in, run .azd auth login. to login|` +
-		`login expired, run .azd auth login. to log ?in|reauthentication required, run .azd auth login\b.*)`)
-	// PowerShell wraps lines and decorates them, by version.
-	psNoSession = regexp.MustCompile(`(?m)^[^"{}\n]*(Run Connect-AzAccount to login\.|` +
-		`Your Azure credentials have not been set up or have expired)`)
-)
-
 // toolSigns are what tools say of failures that have no code. None of them
 // opens a sign-in.
 var toolSigns = []struct {
@@ -97,8 +82,12 @@ var toolSigns = []struct {
 		reason{token.Transient, "the identity service cannot be resolved", checkRoute}},
 	{regexp.MustCompile(`Read timed out|ConnectTimeoutError|timed out\.|i/o timeout|Timeout(Error|Exception)|[Cc]onnection refused|[Cc]onnection reset|Connection aborted|Network is unreachable|No route to host|RemoteDisconnected|ProxyError|Max retries exceeded|Failed to establish a new connection|actively refused`),
 		reason{token.Transient, cannotReach, checkRoute}},
-	{regexp.MustCompile(`\b(429 Client Error|5[0-9][0-9] Server Error)\b|Too Many Requests`),
+	{regexp.MustCompile(`\b(429 Client Error|5[0-9][0-9] Server Error)\b|invalid status '(Too Many Requests|Internal Server Error|Bad Gateway|Service Unavailable|Gateway Timeout)'`),
 		reason{token.Transient, "the identity service is busy", tryLater}},
+	{regexp.MustCompile(`Could not find a suitable TLS CA certificate bundle`),
+		reason{token.Misconfigured, "a file of certificates is missing", "check REQUESTS_CA_BUNDLE and upstream_ca"}},
+	{regexp.MustCompile(`(?m)^ValueError: Unable to get authority configuration for `),
+		reason{token.Misconfigured, "there is no such tenant, or another server answers for the identity service", checkTenant}},
 	{regexp.MustCompile(`(?m)^ERROR: Could not retrieve credential from local cache for service principal`),
 		reason{token.Misconfigured, "the credential of the application that is signed in is lost", azLoginPrincipal}},
 	{regexp.MustCompile(`(?m)^ERROR: No subscription found\.`),
@@ -107,6 +96,5 @@ var toolSigns = []struct {
 		reason{token.Misconfigured, "the managed identity that is signed in has one tenant only", "leave out tenant of the audience, or sign in as a user: {login}"}},
 	{regexp.MustCompile(`(?m)^ERROR: (unrecognized arguments|.* is misspelled or not recognized)`),
 		reason{token.Misconfigured, "this version does not know what it is asked for", "az upgrade"}},
-	{regexp.MustCompile(`unknown flag: --`),
-		reason{token.Misconfigured, "this version does not know what it is asked for", "update azd to 1.18.1 or later"}},
+	{regexp.MustCompile(`unknown flag: --claims`), azdOutdated},
 }

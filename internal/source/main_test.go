@@ -28,7 +28,12 @@ const actor = "SOURCE_TEST_ACTOR"
 const quick = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(actor) != "" {
+	switch os.Getenv(actor) {
+	case "":
+	case "tool":
+		playTool(os.Args[1:])
+		return
+	default:
 		act(os.Args[1:])
 		return
 	}

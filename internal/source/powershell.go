@@ -42,7 +42,7 @@ func (t *Tools) PowerShell(e Entra) (token.Source, error) {
 	return &powershell{
 		args: []string{"-NoLogo", "-NoProfile", "-NonInteractive", "-OutputFormat", "Text", "-EncodedCommand", encodeScript(script(resource, e.Tenant))},
 		tool: &tool{Tools: t, name: "powershell", tenant: e.Tenant, client: azurePowerShell, login: login, get: "Get-AzContext",
-			noSession: psNoSession.MatchString, files: powershellFiles(t.env)},
+			noSession: powershellSignedOut.MatchString, files: powershellFiles(t.env)},
 	}, nil
 }
 
@@ -69,7 +69,7 @@ if (-not (Import-Module Az.Accounts -MinimumVersion 2.2.0 -PassThru -ErrorAction
 $what = @{ ResourceUrl = '%s' }
 if ('%s') { $what.TenantId = '%[2]s' }
 if ((Get-Command Get-AzAccessToken).Parameters.ContainsKey('AsSecureString')) { $what.AsSecureString = $true }
-$got = Get-AzAccessToken @what
+try { $got = Get-AzAccessToken @what } catch { [Console]::Error.WriteLine($_.Exception.Message); exit 1 }
 $text = $got.Token
 if ($text -is [securestring]) { $text = (New-Object System.Net.NetworkCredential('', $text)).Password }
 [Console]::Out.Write((ConvertTo-Json -Compress @{ token = $text; expires_on = $got.ExpiresOn.ToUnixTimeSeconds() }))

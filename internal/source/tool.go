@@ -102,7 +102,7 @@ func (t *tool) exited(status int, stderr []byte) *token.Error {
 	// A shell, or our own script for PowerShell, found no program; cmd.exe has
 	// a status of its own for that.
 	if code == 0 && (status == 127 || status == 9009) {
-		return t.absent(t.name + " lacks a program that it runs")
+		return t.absent(t.name + " lacks a program or module that it needs")
 	}
 	e := t.fail(r)
 	if code != 0 {
