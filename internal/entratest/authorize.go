@@ -112,9 +112,10 @@ func (a *Authority) consent(r *http.Request, seen Request) (any, *Failure) {
 	if b.codes == nil {
 		b.codes = make(map[string]authorizationCode)
 	}
-	code := "1." + randomID()
+	code, who := "1."+randomID(), a.newSession(seen.Tenant, a.findClient(seen.Client))
+	who.user = b.user
 	b.codes[code] = authorizationCode{
-		session:   session{tenant: strings.ToLower(seen.Tenant), client: strings.ToLower(seen.Client), user: b.user},
+		session:   who,
 		redirect:  form.Get("redirect_uri"),
 		challenge: form.Get("code_challenge"),
 		expiry:    a.now().Add(codeLifetime),
@@ -178,7 +179,7 @@ func (a *Authority) redeemCode(r *http.Request, seen Request, client *Client) (a
 	b.mu.Unlock()
 	proof := sha256.Sum256([]byte(form.Get("code_verifier")))
 	switch {
-	case !ok, code.client != client.ID, code.tenant != strings.ToLower(seen.Tenant):
+	case !ok, code.client != client.ID, code.tenant != a.newSession(seen.Tenant, client).tenant:
 		return nil, failWith(70000)
 	case a.now().After(code.expiry):
 		return nil, failWith(70008)
