@@ -21,13 +21,17 @@ type desk struct {
 	sessions *Sessions
 }
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T, edit ...func(*entratest.Options)) *desk {
 	t.Helper()
-	a, err := entratest.Start(entratest.Options{
+	o := entratest.Options{
 		Tenants:   []string{tenant, tenant2},
 		Clients:   []entratest.Client{{ID: azureCLI, Public: true}},
 		Resources: []entratest.Resource{{ID: api, Version: 2, Scopes: []string{"use"}}, {ID: api2, Version: 2, Scopes: []string{"use"}}},
-	})
+	}
+	for _, e := range edit {
+		e(&o)
+	}
+	a, err := entratest.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}

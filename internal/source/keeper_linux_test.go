@@ -23,9 +23,9 @@ type keeper struct {
 	log       bytes.Buffer
 }
 
-func newKeeper(t *testing.T) *keeper {
+func newKeeper(t *testing.T, edit ...func(*entratest.Options)) *keeper {
 	t.Helper()
-	k := &keeper{desk: newDesk(t), name: "injectproxy-test-" + rand.Text()}
+	k := &keeper{desk: newDesk(t, edit...), name: "injectproxy-test-" + rand.Text()}
 	k.dir = filepath.Join(k.home, "config", "sessions")
 	t.Cleanup(func() { forgetKey(k.name + ".cae") })
 	k.restart()

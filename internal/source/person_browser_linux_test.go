@@ -71,6 +71,17 @@ func TestSignInByBrowser(t *testing.T) {
 	}
 }
 
+func TestSignInByBrowserWithoutATenant(t *testing.T) {
+	d := newDesk(t)
+	d.browser()
+	d.Browse(grace)
+	p := d.person(NewBrowser, Entra{ClientID: api})
+	if err := p.SignIn(guarded(t), "", func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	d.wantToken(p, token.Ask{Rejected: other(t)}, api)
+}
+
 func TestSignInByBrowserThatFailsHasItsClass(t *testing.T) {
 	cloud := newDesk(t)
 	back := func(f entratest.Failure) func(*desk) {

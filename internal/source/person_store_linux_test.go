@@ -1,6 +1,9 @@
 package source
 
 import (
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,9 +22,14 @@ func TestSignInOutlivesTheProcess(t *testing.T) {
 		t.Error("the refused token came again")
 	}
 	k.wantToken(k.person(NewBrowser, Entra{ClientID: api2, Tenant: tenant}), token.Ask{}, api2)
-	_, err := k.person(NewDeviceCode, Entra{ClientID: api, Tenant: tenant2}).Token(guarded(t), token.Ask{})
-	wantError(t, err, token.SignIn)
-	if n := k.signInCount(); n != 1 || k.log.Len() > 0 {
+	for _, e := range []Entra{{ClientID: api, Tenant: tenant2}, {ClientID: api}} {
+		_, err := k.person(NewDeviceCode, e).Token(guarded(t), token.Ask{})
+		wantError(t, err, token.SignIn)
+	}
+	k.signedIn(Entra{ClientID: api})
+	k.restart()
+	k.wantToken(k.person(NewDeviceCode, Entra{ClientID: api}), token.Ask{}, api)
+	if n := k.signInCount(); n != 2 || k.log.Len() > 0 {
 		t.Errorf("%d sign-ins; logged: %s", n, k.log.String())
 	}
 }
@@ -79,5 +87,26 @@ func TestSignInElsewhereReplacesTheAccount(t *testing.T) {
 	}
 	if claims, err := k.Validate(got.Reveal(), api); err != nil || claims["oid"] != hopper.ObjectID {
 		t.Errorf("the token is that of %v, %v", claims["oid"], err)
+	}
+}
+
+func TestPublicCloudConfirmsItselfAndIsNotTakenForASession(t *testing.T) {
+	k := newKeeper(t, func(o *entratest.Options) { o.Public = true })
+	o := PersonOptions{DefaultOptions: DefaultOptions{Transport: k.HTTPClient().Transport.(*http.Transport)}, Sessions: k.sessions}
+	p := k.personWith(NewDeviceCode, Entra{ClientID: api, Tenant: tenant}, o)
+	if err := p.SignIn(guarded(t), "", k.attend(grace)); err != nil {
+		t.Fatal(err)
+	}
+	k.wantToken(p, token.Ask{}, api)
+	if err := os.RemoveAll(filepath.Join(k.home, ".cache", ".IdentityService")); err != nil {
+		t.Fatal(err)
+	}
+	before := len(k.Requests())
+	k.restart()
+	o.Sessions = k.sessions
+	_, err := k.personWith(NewDeviceCode, Entra{ClientID: api, Tenant: tenant}, o).Token(guarded(t), token.Ask{})
+	wantError(t, err, token.SignIn)
+	if asked := k.Requests()[before:]; len(asked) == 0 || asked[0].Endpoint != entratest.DiscoveryEndpoint {
+		t.Errorf("the authority is not confirmed: %v", asked)
 	}
 }

@@ -93,6 +93,19 @@ func TestChallengeGoesAlongWithTheSignIn(t *testing.T) {
 	}
 }
 
+func TestAccountsOwnTenantServesWhereNoneIsNamed(t *testing.T) {
+	d := newDesk(t)
+	p := d.signedIn(Entra{ClientID: api})
+	first := d.wantToken(p, token.Ask{}, api)
+	if second := d.wantToken(p, token.Ask{Rejected: first}, api); second.Equal(first) {
+		t.Error("the refused token came again")
+	}
+	d.wantToken(d.person(NewDeviceCode, Entra{ClientID: api2}), token.Ask{}, api2)
+	if n := d.Count(entratest.Request{Tenant: "organizations", Endpoint: entratest.TokenEndpoint}); n != 3 {
+		t.Errorf("%d requests to no tenant in particular", n)
+	}
+}
+
 func TestOneSignInServesTheWholeTenant(t *testing.T) {
 	d := newDesk(t)
 	d.signedIn(Entra{ClientID: api, Tenant: tenant}).Close() // as a change of configuration does
