@@ -67,10 +67,14 @@ func (h *hearing) hear(resp *http.Response) {
 		_ = json.Unmarshal(body, &problem)
 		code = codeOf(body)
 	}
+	status := resp.StatusCode
+	if problem.Error == "authorization_pending" || problem.Error == "slow_down" {
+		status, code = http.StatusOK, 0 // a person takes their time (RFC 8628, section 3.5)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.asked = resp.Request != nil && resp.Request.Method == http.MethodPost
-	h.status, h.code, h.problem = resp.StatusCode, code, problem.Error
+	h.status, h.code, h.problem = status, code, problem.Error
 	h.waitTime = retryAfter(resp.Header, time.Now())
 }
 
