@@ -1,8 +1,10 @@
 // Package source yields tokens, one file per kind of credential: an
-// environment variable, a file, a command, and Microsoft Entra through
-// azidentity's DefaultAzureCredential.
+// environment variable, a file, a command, and for Microsoft Entra azidentity's
+// DefaultAzureCredential, the Azure tools, and people who sign in by device
+// code or in a browser.
 //
-// It refuses to cache (the cache above does that), to run a shell, to use the
+// It refuses to cache (the cache above does that, and a sign-in is kept by the
+// tool or the system's own store), to run a shell, to use the
 // environment's proxy, and to repeat in an error what a file, a command or an
 // identity service said: any of it may hold a secret. Every failure is a
 // [token.Error] with a class and a hint that is a command or a setting.
