@@ -21,7 +21,6 @@ import (
 	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/record"
 	"github.com/injectproxy/injectproxy/internal/retry"
-	"github.com/injectproxy/injectproxy/internal/source"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -33,6 +32,12 @@ type surroundings struct {
 	listeners []net.Addr // our own, which are never dialled
 	log       *slog.Logger
 
+	sessions string                      // directory of who has signed in; "" keeps that in memory
+	bundle   string                      // file with the roots that az and its kin trust; "" leaves them the system's
+	notify   func(title, message string) // shows a notification; nil shows none
+	environ  []string                    // that az and its kin are run in, after it was cleaned; nil: the process's
+	toolDirs []string                    // where they may be besides PATH; nil: the usual places
+
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
 	now     func() time.Time                                             // the clock of tokens; nil: time.Now
 }
@@ -43,10 +48,8 @@ type instance struct {
 	*proxy.Proxy
 	upstream *proxy.Upstream
 	caches   map[*config.Audience]*token.Cache
-	sources  []*source.Default
+	sources  *sources
 	stats    *retry.Stats
-
-	commandEnv []string // taken before the first acquisition, which changes the environment for a moment
 }
 
 // build composes an instance: configuration → sources → routes → door.
@@ -66,8 +69,8 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		Own: own, NoLoopback: cfg.Shared(),
 	})
 	in := &instance{upstream: proxy.NewUpstream(dialer, trust), caches: map[*config.Audience]*token.Cache{}, stats: new(retry.Stats)}
-	in.commandEnv = childEnvironment(os.Environ(), own)
-	if err := in.addAudiences(cfg, s, identityTransport(proxyFor, trust)); err != nil {
+	in.sources = newSources(cfg, s, identityTransport(proxyFor, trust), own, in.signedIn)
+	if err := in.addAudiences(cfg, s); err != nil {
 		in.close()
 		return nil, err
 	}
@@ -92,9 +95,9 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 }
 
 // addAudiences makes a token cache for each audience.
-func (in *instance) addAudiences(cfg *config.Config, s surroundings, identity *http.Transport) error {
+func (in *instance) addAudiences(cfg *config.Config, s surroundings) error {
 	for _, a := range cfg.Audiences {
-		src, err := in.sourceOf(cfg, a, identity)
+		src, err := in.sources.of(a)
 		if err != nil {
 			return fmt.Errorf("audience %s: %w", a.Name, err)
 		}
@@ -105,28 +108,12 @@ func (in *instance) addAudiences(cfg *config.Config, s surroundings, identity *h
 	return nil
 }
 
-// sourceOf returns where the tokens of a come from.
-func (in *instance) sourceOf(cfg *config.Config, a *config.Audience, identity *http.Transport) (token.Source, error) {
-	switch {
-	case a.TokenEnv != "":
-		return source.NewEnv(a.TokenEnv), nil
-	case a.TokenFile != "":
-		return source.NewFile(a.TokenFile), nil
-	case len(a.TokenCommand) > 0:
-		return source.NewCommand(a.TokenCommand, in.commandEnv), nil
+// signedIn has every audience ask its source again: one sign-in is often good
+// for several.
+func (in *instance) signedIn() {
+	for _, c := range in.caches {
+		c.Forget()
 	}
-	d, err := source.NewDefault(
-		source.Entra{ClientID: a.ClientID, Resource: a.Resource, Scope: a.Scope, Tenant: a.Tenant},
-		source.DefaultOptions{
-			AuthorityHost:            cfg.Entra.AuthorityHost,
-			DisableInstanceDiscovery: cfg.Entra.DisableInstanceDiscovery,
-			Transport:                identity,
-		})
-	if err != nil {
-		return nil, err
-	}
-	in.sources = append(in.sources, d)
-	return d, nil
 }
 
 // rules builds the route of each rule, for the table that explain reads too.
@@ -225,11 +212,10 @@ func leafOf(a *ca.Authority) func(string) (*tls.Certificate, error) {
 
 // close ends the audiences. The proxy is shut down before.
 func (in *instance) close() {
+	in.sources.signIns.Close() // who waits for a sign-in goes first
 	for _, c := range in.caches {
 		c.Close()
 	}
-	for _, d := range in.sources {
-		d.Close()
-	}
+	in.sources.close()
 	in.upstream.CloseIdleConnections()
 }

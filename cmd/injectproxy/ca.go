@@ -44,7 +44,7 @@ Exit status: 0, or 1 if there is no CA yet or it cannot be used.`,
 			if err != nil {
 				return err
 			}
-			description, err := describeCA(filepath.Join(home, "ca"))
+			description, err := describeCA(caDir(home))
 			if err != nil {
 				return err
 			}

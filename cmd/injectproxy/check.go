@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -59,12 +58,12 @@ func ownCA(cfg *config.Config) (*ca.Authority, []config.Problem) {
 	if err != nil {
 		return nil, nil
 	}
-	authority, err := ca.Open(filepath.Join(home, "ca"), nil)
+	authority, err := ca.Open(caDir(home), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, []config.Problem{caProblem(config.Position{File: filepath.Join(home, "ca")}, "", err)}
+		return nil, []config.Problem{caProblem(config.Position{File: caDir(home)}, "", err)}
 	}
 	var problems []config.Problem
 	for _, rule := range cfg.Rules {

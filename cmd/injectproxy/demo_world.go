@@ -206,10 +206,12 @@ disable_instance_discovery = true
 [audience.gateway]
 client_id = %q
 tenant    = %q
+sources   = ["default"]
 
 [audience.models]
 resource = %q
 tenant   = %q
+sources  = ["default"]
 
 [[rule]]
 prefix   = "https://%s/mcp"

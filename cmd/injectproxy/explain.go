@@ -14,7 +14,6 @@ import (
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/match"
-	"github.com/injectproxy/injectproxy/internal/source"
 )
 
 func newExplainCommand(g *globals) *cobra.Command {
@@ -122,8 +121,10 @@ type explanation struct {
 	Audience string   `json:"audience,omitempty"`
 	Tenant   string   `json:"tenant,omitempty"`
 	Scope    string   `json:"scope,omitempty"`
-	Az       []string `json:"az,omitempty"`    // the command that asks for the same token
-	Token    string   `json:"token,omitempty"` // where it comes from, if not from Entra
+	Sources  []string `json:"sources,omitempty"`  // asked for an Entra token, in this order
+	Identity string   `json:"identity,omitempty"` // "user" if an application's token is refused
+	Az       []string `json:"az,omitempty"`       // the command that asks for the same token
+	Token    string   `json:"token,omitempty"`    // where it comes from, if not from Entra
 }
 
 // explain decides as the proxy does, by the same table. Without a CA, authority
@@ -209,11 +210,14 @@ func (e *explanation) audience(a *config.Audience) error {
 		// Its arguments may hold a secret.
 		e.Token = "command " + a.TokenCommand[0]
 	default:
-		resolved, err := source.Entra{ClientID: a.ClientID, Resource: a.Resource, Scope: a.Scope, Tenant: a.Tenant}.Resolve()
+		resolved, err := entraOf(a).Resolve()
 		if err != nil {
 			return fmt.Errorf("audience %s: %v", a.Name, err)
 		}
-		e.Scope = resolved.Scope
+		e.Scope, e.Sources = resolved.Scope, sourcesOf(a)
+		if a.Identity == "user" {
+			e.Identity = a.Identity
+		}
 		e.Az = append([]string{"az", "account", "get-access-token"}, resolved.AzArgs...)
 		if a.Tenant != "" {
 			e.Az = append(e.Az, "--tenant", a.Tenant)
@@ -249,6 +253,8 @@ func (e *explanation) print(w io.Writer) error {
 		{"audience", e.Audience},
 		{"tenant", e.Tenant},
 		{"scope", e.Scope},
+		{"sources", strings.Join(e.Sources, ", then ")},
+		{"identity", e.Identity},
 		{"token", e.Token},
 		{"az", strings.Join(e.Az, " ")},
 	} {

@@ -105,6 +105,7 @@ all others pass as they are.`,
 		newCheckCommand(g),
 		newDemoCommand(),
 		newExplainCommand(g),
+		newLoginCommand(g),
 		newServeCommand(g),
 		newVersionCommand(),
 	)

@@ -115,7 +115,10 @@ func open(cfg *config.Config, log *slog.Logger) (net.Listener, *instance, error)
 	if err != nil {
 		return nil, nil, listenError(cfg.Listen, err)
 	}
-	in, err := build(cfg, surroundings{authority: authority, access: policy, listeners: []net.Addr{l.Addr()}, log: log})
+	in, err := build(cfg, surroundings{
+		authority: authority, access: policy, listeners: []net.Addr{l.Addr()}, log: log,
+		sessions: sessionsDir(home), bundle: bundleOf(home), notify: notifier(os.Stderr),
+	})
 	if err != nil {
 		l.Close()
 		return nil, nil, err
@@ -135,7 +138,7 @@ func openCA(cfg *config.Config, home string, log *slog.Logger) (*ca.Authority, e
 		log.Warn("there is no rule: everything is tunnelled, and nothing gets a token")
 		return nil, nil
 	}
-	dir := filepath.Join(home, "ca")
+	dir := caDir(home)
 	authority, err := ca.Ensure(dir, permit, nil)
 	if e, ok := errors.AsType[*ca.Error](err); ok {
 		return nil, &failure{status: exitFailed, err: e, hint: e.Hint}
@@ -143,7 +146,7 @@ func openCA(cfg *config.Config, home string, log *slog.Logger) (*ca.Authority, e
 	if err != nil {
 		return nil, err
 	}
-	bundle := filepath.Join(dir, "bundle.pem")
+	bundle := bundleFile(home)
 	if err := ca.WriteBundle(bundle, authority.RootPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
 		// A CA that was put there read-only serves all the same.
 		log.Warn("the bundle for clients that replace their store is not up to date", "file", bundle, "error", err,

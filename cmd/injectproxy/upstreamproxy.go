@@ -76,6 +76,22 @@ func namesUs(u *url.URL, own func(netip.AddrPort) bool) bool {
 	})
 }
 
+// environmentNamesUs reports whether the environment's proxy is one of our own
+// listeners.
+func environmentNamesUs(own func(netip.AddrPort) bool) bool {
+	c := httpproxy.FromEnvironment()
+	return slices.ContainsFunc([]string{c.HTTPSProxy, c.HTTPProxy}, func(s string) bool { return s != "" && leadsToUs(s, own) })
+}
+
+// leadsToUs is namesUs for the value of a variable.
+func leadsToUs(value string, own func(netip.AddrPort) bool) bool {
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	u, err := url.Parse(value)
+	return err == nil && u.Host != "" && namesUs(u, own)
+}
+
 // childEnvironment is the environment for the commands that yield tokens: the
 // process's own, without the proxy variables that would lead them through us.
 func childEnvironment(environ []string, own func(netip.AddrPort) bool) []string {
@@ -84,10 +100,6 @@ func childEnvironment(environ []string, own func(netip.AddrPort) bool) []string 
 		if !strings.HasSuffix(strings.ToLower(name), "_proxy") || strings.EqualFold(name, "no_proxy") {
 			return false
 		}
-		if !strings.Contains(value, "://") {
-			value = "http://" + value
-		}
-		u, err := url.Parse(value)
-		return err == nil && u.Host != "" && namesUs(u, own)
+		return leadsToUs(value, own)
 	})
 }

@@ -121,7 +121,10 @@ func newTestbed(t testing.TB, s settings, change ...func(*config.Config, *surrou
 	l, err := net.Listen("tcp", cfg.Listen)
 	must(t, err)
 	b.addr = l.Addr().String()
-	around := surroundings{listeners: []net.Addr{l.Addr()}, resolve: resolveTestName}
+	around := surroundings{
+		listeners: []net.Addr{l.Addr()}, resolve: resolveTestName,
+		environ: noTools(b.dir), toolDirs: []string{},
+	}
 	around.authority = ephemeralCA(t, cfg)
 	around.access, err = access.New("open", access.Credential{})
 	must(t, err)
@@ -142,6 +145,12 @@ func newTestbed(t testing.TB, s settings, change ...func(*config.Config, *surrou
 		b.close()
 	})
 	return b
+}
+
+// noTools is an environment in which there is no az, and in which one that a
+// test puts into bin below dir has no session.
+func noTools(dir string) []string {
+	return []string{"PATH=" + filepath.Join(dir, "bin"), "HOME=" + dir, "AZURE_CONFIG_DIR=" + filepath.Join(dir, "azure")}
 }
 
 func ephemeralCA(t testing.TB, cfg *config.Config) *ca.Authority {

@@ -17,15 +17,11 @@ var notYet = [...]struct {
 	{"access.client.*", nil},
 	{"admin.listen", "127.0.0.1:8878"},
 	{"admin.token_file", ""},
-	{"audience.*.identity", "any"},
-	{"audience.*.sources", []any{"default", "az"}},
-	{"entra.az_path", ""},
 	{"log.audit", ""},
 	{"rule.*.recover", "heal"},
 	{"session.cooldown", "5s"},
 	{"session.hard", "0"},
 	{"session.light", "60s"},
-	{"token.login", "notify"},
 }
 
 // notYet warns of keys that are set to something else than what happens anyway.

@@ -60,8 +60,8 @@ func TestKeysWithoutEffectAreWarnedOf(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"access.client.x", "admin.listen", "admin.token_file", "audience.a.identity", "audience.a.sources", "entra.az_path",
-		"log.audit", "recover", "session.cooldown", "session.hard", "session.light", "token.login",
+		"access.client.x", "admin.listen", "admin.token_file",
+		"log.audit", "recover", "session.cooldown", "session.hard", "session.light",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("warned of\n%v, want\n%v", got, want)

@@ -104,7 +104,7 @@ func TestEachMistakeIsReportedWithItsLine(t *testing.T) {
 		"token_command":          {audience("token_command = []"), []string{`config.toml:2: |token_command is empty`}},
 		"token_command word":     {audience("token_command = [\"\", \"x\"]"), []string{`config.toml:2: |word 1 cannot be run`}},
 		"token_command string":   {audience("token_command = \"vault read\""), []string{`config.toml:2: |must be an array of strings, not a string`}},
-		"sources":                {audience("scope = \"https://x/y\"\nsources = [\"az\", \"azdd\", \"az\"]"), []string{`config.toml:3: warning: |no effect yet`, `config.toml:3: |"azdd" is not one of`, `config.toml:3: |"az" stands there twice`}},
+		"sources":                {audience("scope = \"https://x/y\"\nsources = [\"az\", \"azdd\", \"az\"]"), []string{`config.toml:3: |"azdd" is not one of`, `config.toml:3: |"az" stands there twice`}},
 		"tenant is client":       {audience("client_id = \"" + guid + "\"\ntenant = \"" + guid + "\""), []string{`config.toml:1: warning: |client_id and tenant are the same GUID`}},
 		"tenant as resource":     {"[audience.x]\nresource = \"" + guid + "\"\ntenant = \"" + strings.ToUpper(guid) + "\"", []string{`config.toml:1: warning: |resource is the GUID of a tenant`}},
 		"tenant as api resource": {"[audience.x]\nresource = \"api://" + guid + "/\"\ntenant = \"" + guid + "\"", []string{`config.toml:1: warning: |resource is the GUID of a tenant`}},

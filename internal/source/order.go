@@ -78,7 +78,8 @@ func (o *Order) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	if !ok || !o.maySignIn(ask) {
 		return token.Token{}, summary(failures)
 	}
-	return o.signIn(ctx, f, ask)
+	t, err := o.signIn(ctx, f, ask)
+	return t, alsoTell(err, f.err, failures)
 }
 
 // failure is a source that had no token, and why.
@@ -201,11 +202,32 @@ func summary(failures []failure) error {
 	} {
 		for _, f := range failures {
 			if telling(f.err) {
-				return f.err
+				return alsoTell(f.err, f.err, failures)
 			}
 		}
 	}
 	return noneHasOne(failures)
+}
+
+// alsoTell adds to err, which tells of the failure main, what the other
+// sources said that were not just absent.
+func alsoTell(err, main error, failures []failure) error {
+	e, ok := errors.AsType[*token.Error](err)
+	if !ok {
+		return err
+	}
+	var others []string
+	for _, f := range failures {
+		if f.err != main && (classOf(f.err) == token.SignIn || errors.Is(f.err, errNotAccepted)) {
+			others = append(others, f.err.Error())
+		}
+	}
+	if others == nil {
+		return err
+	}
+	all := *e
+	all.Message += "; " + strings.Join(others, "; ")
+	return &all
 }
 
 // noneHasOne is the error when no source has anything to begin with.

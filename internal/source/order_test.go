@@ -42,6 +42,7 @@ var (
 	nothing   = &token.Error{Class: token.Misconfigured, Source: "default", Message: "nothing is configured", Hint: "set it", Err: ErrNoCredential}
 	absent    = &token.Error{Class: token.NotInstalled, Source: "az", Message: "is not installed", Hint: "install it"}
 	signedIn  = &token.Error{Class: token.SignIn, Source: "az", Code: "AADSTS70043", Message: "the sign-in is over", Hint: "az login"}
+	elsewhere = &token.Error{Class: token.SignIn, Source: "default", Code: "AADSTS50076", Message: "a factor is due"}
 	consent   = &token.Error{Class: token.Consent, Source: "az", Code: "AADSTS65001", Message: "no consent", Hint: "az login"}
 	refused   = &token.Error{Class: token.Misconfigured, Source: "default", Code: "AADSTS7000215", Message: "the secret is wrong"}
 	down      = &token.Error{Class: token.Transient, Source: "default", Message: "is down"}
@@ -71,6 +72,7 @@ func TestNextSourceHasItsTurnOnlyWhenTheOneBeforeHasNothing(t *testing.T) {
 		{"consent", consent, "two", "AADSTS65001", token.Consent},
 		{"nothing, then not signed in", nothing, signedIn, "AADSTS70043", token.SignIn},
 		{"not signed in, then absent", signedIn, absent, "AADSTS70043", token.SignIn},
+		{"two that want a sign-in", elsewhere, signedIn, "default: AADSTS50076: a factor is due; az: AADSTS70043: the sign-in is over", token.SignIn},
 		{"nothing, then down", nothing, down, "is down", token.Transient},
 		{"neither is there", nothing, absent, "nothing is configured; az: is not installed", token.NotInstalled},
 	} {
@@ -190,6 +192,16 @@ func TestPersonIsAskedWhenNothingElseHelpsAndTheSourceOnceMore(t *testing.T) {
 	}
 	if len(a.cause) != 1 || a.cause[0] != signedIn || len(az.asked) != 2 {
 		t.Errorf("%d sign-ins, az asked %d times", len(a.cause), len(az.asked))
+	}
+}
+
+func TestFailedSignInTellsOfTheSourcesBeforeIt(t *testing.T) {
+	a := &asks{err: &token.Error{Class: token.Declined, Message: "it was declined"}}
+	o := NewOrder(OrderOptions{SignIn: a.signIn, UserOnly: true}, answers("default", claimsOf(ofApplication)), door{answers("az", signedIn)})
+	_, err := o.Token(t.Context(), token.Ask{})
+	want := "az: AADSTS70043: the sign-in is over; it was declined; default: its token is of the application " + client + `, and identity is "user"`
+	if err == nil || err.Error() != want || classOf(err) != token.Declined {
+		t.Errorf("%v (%v), want %s", err, classOf(err), want)
 	}
 }
 
