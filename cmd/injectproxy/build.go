@@ -40,6 +40,10 @@ type surroundings struct {
 
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the system's
 	now     func() time.Time                                             // the clock of tokens; nil: time.Now
+
+	// dialIdentity dials for requests to identity and metadata services; nil
+	// means as everybody does.
+	dialIdentity func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // instance is a proxy composed from a configuration. It serves listeners by
@@ -69,7 +73,9 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		Own: own, NoLoopback: cfg.Shared(),
 	})
 	in := &instance{upstream: proxy.NewUpstream(dialer, trust), caches: map[*config.Audience]*token.Cache{}, stats: new(retry.Stats)}
-	in.sources = newSources(cfg, s, identityTransport(proxyFor, trust), own, in.signedIn)
+	identity := identityTransport(proxyFor, trust)
+	identity.DialContext = s.dialIdentity
+	in.sources = newSources(cfg, s, identity, own, in.signedIn)
 	if err := in.addAudiences(cfg, s); err != nil {
 		in.close()
 		return nil, err
