@@ -100,9 +100,19 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	return in, nil
 }
 
-// addAudiences makes a token cache for each audience.
+// addAudiences makes a token cache for each audience. Those that mean the same
+// to Entra share one, and so a token, its refresh and what a refusal teaches.
 func (in *instance) addAudiences(cfg *config.Config, s surroundings) error {
+	alike := map[string]*token.Cache{}
 	for _, a := range cfg.Audiences {
+		key, err := meaning(a)
+		if err != nil {
+			return fmt.Errorf("audience %s: %w", a.Name, err)
+		}
+		if c := alike[key]; c != nil && key != "" {
+			in.caches[a] = c
+			continue
+		}
 		src, err := in.sources.of(a)
 		if err != nil {
 			return fmt.Errorf("audience %s: %w", a.Name, err)
@@ -110,6 +120,7 @@ func (in *instance) addAudiences(cfg *config.Config, s surroundings) error {
 		in.caches[a] = token.NewCache(src, token.Options{
 			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Now: s.now, Log: s.log,
 		})
+		alike[key] = in.caches[a]
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func (l *login) missing(ctx context.Context, a *config.Audience, list []source.I
 
 // interactive returns the sources of a that a person can sign in to.
 func (l *login) interactive(a *config.Audience) (list []source.Interactive, err error) {
-	if a.ClientID == "" && a.Resource == "" && a.Scope == "" {
+	if !isEntra(a) {
 		return nil, nil
 	}
 	all, err := l.entra(a)

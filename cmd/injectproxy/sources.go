@@ -169,6 +169,22 @@ func entraOf(a *config.Audience) source.Entra {
 	return source.Entra{ClientID: a.ClientID, Resource: a.Resource, Scope: a.Scope, Tenant: a.Tenant}
 }
 
+// meaning is the same text for audiences of Entra that mean the same: the same
+// scope of the same tenant, from the same sources. It is "" for the others.
+func meaning(a *config.Audience) (string, error) {
+	if !isEntra(a) {
+		return "", nil
+	}
+	r, err := entraOf(a).Resolve()
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%q", []any{r.Scope, r.AzArgs, strings.ToLower(a.Tenant), sourcesOf(a), a.Identity}), nil
+}
+
+// isEntra reports whether the tokens of a are Entra's.
+func isEntra(a *config.Audience) bool { return a.ClientID != "" || a.Resource != "" || a.Scope != "" }
+
 // toolEnvironment is the environment of az and its kin: clean, led through the
 // configured upstream proxy and never through us, trusting what upstream_ca
 // adds.
