@@ -3,7 +3,9 @@ package source
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"path/filepath"
+	"strings"
 
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -59,7 +61,7 @@ func azFiles(env []string) []string {
 func (a *Az) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	got, err := a.tool.ask(ctx, a.args...)
 	if err != nil {
-		return token.Token{}, err
+		return token.Token{}, a.challenged(err, ask.Claims)
 	}
 	if ask.Rejected.IsZero() || !got.Equal(ask.Rejected) {
 		return got, nil
@@ -67,9 +69,17 @@ func (a *Az) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	if ask.Claims == "" {
 		return token.Token{}, a.tool.same()
 	}
-	e := a.tool.fail(reason{token.SignIn, "the API wants more of the sign-in than az has", ""})
-	e.Hint = a.Command(ask.Claims)
-	return token.Token{}, e
+	e := a.tool.fail(reason{token.SignIn, "the API wants more of the sign-in than az has", "{login}"})
+	return token.Token{}, a.challenged(e, ask.Claims)
+}
+
+// challenged returns err with claims in its hint, if that is a sign-in: one
+// without them would soon be followed by another.
+func (a *Az) challenged(err error, claims string) error {
+	if e, ok := errors.AsType[*token.Error](err); ok {
+		e.Hint = strings.Replace(e.Hint, a.tool.login, a.Command(claims), 1)
+	}
+	return err
 }
 
 // Command is what signs in to the same from a terminal.

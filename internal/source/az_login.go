@@ -41,7 +41,7 @@ func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string
 		return t.ended(ctx, "the sign-in was not finished in time")
 	}
 	if err != nil {
-		return t.failure(ctx, err, stderr)
+		return a.challenged(t.failure(ctx, err, stderr), claims)
 	}
 	return nil
 }

@@ -89,6 +89,13 @@ func TestRefusedTokenOfAzIsTheSameUntilSomebodySignsIn(t *testing.T) {
 		t.Errorf("got %v, which wraps %v, hint %q", e, e.Err, e.Hint)
 	}
 
+	s.plays("account", part{Stderr: "ERROR: AADSTS65001: consent", Exit: 1})
+	_, err = a.Token(t.Context(), token.Ask{Rejected: refused, Claims: claims})
+	e = wantError(t, err, token.Consent)
+	if !strings.HasPrefix(e.Hint, a.Command(claims)+", or have") {
+		t.Errorf("hint %q", e.Hint)
+	}
+
 	s.plays("account", part{Stdout: answer("another")})
 	wantToken(t, a, token.Ask{Rejected: refused}, "another")
 	wantToken(t, a, token.Ask{Rejected: refused, Claims: claims}, "another")
