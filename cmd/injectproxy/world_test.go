@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -123,7 +124,7 @@ func newTestbed(t testing.TB, s settings, change ...func(*config.Config, *surrou
 	b.addr = l.Addr().String()
 	around := surroundings{
 		listeners: []net.Addr{l.Addr()}, resolve: resolveTestName,
-		environ: noTools(b.dir), toolDirs: []string{},
+		environ: noTools(b.dir), toolDirs: []string{}, dialIdentity: dialNoMetadata,
 	}
 	around.authority = ephemeralCA(t, cfg)
 	around.access, err = access.New("open", access.Credential{})
@@ -151,6 +152,18 @@ func newTestbed(t testing.TB, s settings, change ...func(*config.Config, *surrou
 // test puts into bin below dir has no session.
 func noTools(dir string) []string {
 	return []string{"PATH=" + filepath.Join(dir, "bin"), "HOME=" + dir, "AZURE_CONFIG_DIR=" + filepath.Join(dir, "azure")}
+}
+
+// metadataAddr is where virtual machines find their identity.
+const metadataAddr = "169.254.169.254:80"
+
+// dialNoMetadata finds no metadata service: the machine that runs the tests may
+// well have one.
+func dialNoMetadata(ctx context.Context, network, addr string) (net.Conn, error) {
+	if addr == metadataAddr {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: errors.New("network is unreachable")}
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
 func ephemeralCA(t testing.TB, cfg *config.Config) *ca.Authority {
