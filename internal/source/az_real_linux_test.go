@@ -128,8 +128,13 @@ func (u *azUser) hangs(t *testing.T) {
 		}
 	}
 	cancel()
-	if err := <-failed; !errors.Is(err, cancelled.Err()) {
-		t.Errorf("got %v, want it to be %v", err, cancelled.Err())
+	select {
+	case err := <-failed:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want it to be cancelled", err)
+		}
+	case <-ctx.Done():
+		t.Fatal("az goes on")
 	}
 	if left := u.processes(); len(left) > 0 {
 		t.Errorf("az has left processes behind: %v", left)
