@@ -128,7 +128,15 @@ func TestNotificationGoesThroughTheSessionsBus(t *testing.T) {
 	default:
 		t.Error("nothing was asked for")
 	}
-	b.wantLeft(t) // the next one finds a bus that was started anew
+}
+
+func TestConnectionToTheBusIsNotKept(t *testing.T) {
+	b := newBus(t, "")
+	show := desktop(func(string) string { return b.address })
+	if err := show(t.Context(), "title", "message"); err != nil {
+		t.Error(err)
+	}
+	b.wantLeft(t)
 }
 
 func (b *bus) wantLeft(t *testing.T) {
@@ -165,7 +173,11 @@ func TestBusThatDoesNotAnswerIsLeftInTime(t *testing.T) {
 }
 
 func TestBusIsLookedForWhereThereMayBeADesktop(t *testing.T) {
-	withBus, without := t.TempDir(), t.TempDir()
+	without := t.TempDir()
+	withBus := filepath.Join(without, "a,b;c")
+	if err := os.Mkdir(withBus, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(withBus, "bus"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

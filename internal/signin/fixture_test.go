@@ -32,6 +32,7 @@ type scene struct {
 	done    []string
 	log     strings.Builder
 	work    time.Duration // a sign-in takes
+	settle  time.Duration // the caches take to learn of it
 	result  func(Attempt) error
 }
 
@@ -46,7 +47,7 @@ func inBubble(t *testing.T, o Options, f func(t *testing.T, s *scene)) {
 		if o.Now == nil { // wherever the tests run, it is midnight
 			o.Now = func() time.Time { return time.Now().UTC() }
 		}
-		o.Done = func(tenant string) { s.note(&s.done, tenant) }
+		o.Done = func(tenant string) { time.Sleep(s.settle); s.note(&s.done, tenant) }
 		o.Log = slog.New(slog.NewTextHandler(locked{s}, nil))
 		s.Controller = New(o)
 		defer s.Close()

@@ -96,3 +96,19 @@ func TestConsentIsAskedForOnceADay(t *testing.T) {
 		})
 	}
 }
+
+func TestOnceConcernsThoseThatSaySoAlone(t *testing.T) {
+	for _, firstOnce := range []bool{false, true} {
+		inBubble(t, Options{Mode: Auto}, func(t *testing.T, s *scene) {
+			first, second := s.gateway(), s.gateway()
+			first.Once, second.Once = firstOnce, !firstOnce
+			for _, a := range []Attempt{first, second} {
+				if err := s.SignIn(t.Context(), a); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Hour)
+			}
+			s.wantOpened(t, 2)
+		})
+	}
+}

@@ -129,8 +129,7 @@ type pause struct {
 
 // begin has p hold from now on, and returns what a gets.
 func (p *pause) begin(a Attempt, what string, err *token.Error, now time.Time) error {
-	// Without its monotonic part, which stands still while a machine sleeps.
-	p.since = now.Round(0)
+	p.since = now
 	p.length = min(max(2*p.length, firstPause), longPause)
 	p.until = p.since.Add(p.length)
 	p.what, p.err = what, err
@@ -166,7 +165,8 @@ func hinted(e *token.Error, a Attempt) error {
 	return &c
 }
 
-// within reports whether now lies less than d after t, and not before it.
+// within reports whether now lies less than d after t, and not before it, by
+// the wall clock: the monotonic one stands still while a machine sleeps.
 func within(t, now time.Time, d time.Duration) bool {
 	passed := now.Round(0).Sub(t.Round(0))
 	return passed >= 0 && passed < d
