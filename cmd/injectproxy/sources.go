@@ -77,6 +77,7 @@ func (ss *sources) of(a *config.Audience) (token.Source, error) {
 	}
 	return source.NewOrder(source.OrderOptions{
 		Tenant: a.Tenant, UserOnly: a.Identity == "user", SignIn: ss.signIn(a), Now: ss.s.now,
+		Back: func() { ss.signIns.Forget(a.Tenant) },
 	}, list...), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/token"
@@ -22,6 +23,10 @@ type OrderOptions struct {
 	// asking again. A [token.Error] says how things stand; the need's own cause
 	// says that there is nothing to add to it. Nil asks nobody.
 	SignIn func(context.Context, Need) error
+
+	// Back is called when a source that wanted a sign-in has a token again
+	// without one of ours: somebody has signed in elsewhere. Nil calls nothing.
+	Back func()
 
 	Now func() time.Time // the wall clock; nil means time.Now
 }
@@ -48,6 +53,7 @@ type Need struct {
 // naming claims: signing in again would not change its mind.
 type Order struct {
 	sources []token.Source
+	wanting []atomic.Bool // by source: it wanted a sign-in when it was asked last
 	o       OrderOptions
 }
 
@@ -57,19 +63,20 @@ func NewOrder(o OrderOptions, sources ...token.Source) *Order {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Order{sources: sources, o: o}
+	return &Order{sources: sources, wanting: make([]atomic.Bool, len(sources)), o: o}
 }
 
 // Token implements [token.Source].
 func (o *Order) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	var failures []failure
-	for _, s := range o.sources {
+	for i, s := range o.sources {
 		asked := o.o.Now()
 		t, err := o.ask(ctx, s, ask)
+		o.watch(i, ask, err)
 		if err == nil {
 			return t, nil
 		}
-		failures = append(failures, failure{s, asked, err})
+		failures = append(failures, failure{i, s, asked, err})
 		if !passesOn(err) {
 			break
 		}
@@ -84,9 +91,22 @@ func (o *Order) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 
 // failure is a source that had no token, and why.
 type failure struct {
+	index  int // of the source
 	source token.Source
 	asked  time.Time
 	err    error
+}
+
+// watch notes what came of asking source i, and tells if it is back. A challenge
+// says nothing of the session: only some of the tools can meet one at all.
+func (o *Order) watch(i int, ask token.Ask, err error) {
+	switch {
+	case ask.Claims != "":
+	case err != nil && classOf(err) == token.SignIn && !errors.Is(err, token.ErrSame):
+		o.wanting[i].Store(true)
+	case err == nil && o.wanting[i].Swap(false) && o.o.Back != nil:
+		o.o.Back()
+	}
 }
 
 // ask returns the token of one source, if the options accept it.
@@ -172,6 +192,7 @@ func (o *Order) signIn(ctx context.Context, f failure, ask token.Ask) (token.Tok
 	s := f.source.(Interactive)
 	err := o.o.SignIn(ctx, Need{Source: s, Cause: cause, Asked: f.asked, Claims: ask.Claims})
 	if err == nil {
+		o.wanting[f.index].Store(false)
 		// The claims are met by the session now; asked for again, they would
 		// be told to sign in again by tools that cannot hand them on.
 		return o.ask(ctx, s, token.Ask{Rejected: ask.Rejected})
@@ -183,6 +204,9 @@ func (o *Order) signIn(ctx context.Context, f failure, ask token.Ask) (token.Tok
 	// What the identity service said stays; how the sign-in stands is added.
 	e := *cause
 	e.Class, e.Hint, e.Err = how.Class, cmp.Or(how.Hint, cause.Hint), err
+	if how.Class == token.Consent {
+		e.Hint = cause.Hint // it knows who can give the consent
+	}
 	if how.Message != "" {
 		e.Message += "; " + how.Message
 	}

@@ -269,3 +269,41 @@ func TestFailedSignInKeepsWhatTheIdentityServiceSaid(t *testing.T) {
 		t.Errorf("az asked %d times", len(az.asked))
 	}
 }
+
+func TestSignInMadeElsewhereIsNoticedOnce(t *testing.T) {
+	back := 0
+	claims := token.Ask{Claims: `{"access_token":{}}`}
+	az := answers("az", signedIn, "one", "one", signedIn, "one", signedIn, "one")
+	o := NewOrder(OrderOptions{Back: func() { back++ }}, door{az})
+	for i, tt := range []struct {
+		ask  token.Ask
+		back int
+	}{
+		{token.Ask{}, 0},            // wants a sign-in
+		{token.Ask{Quiet: true}, 1}, // has a token again
+		{token.Ask{}, 1},            // as before
+		{claims, 1},                 // wants one because of the claims
+		{token.Ask{}, 1},            // which says nothing of the session
+		{token.Ask{Quiet: true}, 1}, // wants one, whoever asks
+		{token.Ask{}, 2},
+	} {
+		_, _ = o.Token(t.Context(), tt.ask)
+		if back != tt.back {
+			t.Errorf("after call %d somebody was back %d times, want %d", i, back, tt.back)
+		}
+	}
+}
+
+func TestOwnSignInIsNoneMadeElsewhere(t *testing.T) {
+	back := 0
+	a := new(asks)
+	o := NewOrder(OrderOptions{SignIn: a.signIn, Back: func() { back++ }}, door{answers("az", signedIn, "one")})
+	for range 3 {
+		if _, err := o.Token(t.Context(), token.Ask{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if back != 0 || len(a.cause) != 1 {
+		t.Errorf("somebody was back %d times, after %d sign-ins", back, len(a.cause))
+	}
+}
