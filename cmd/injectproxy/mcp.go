@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -77,7 +79,7 @@ func (t explaining) watch(r *http.Request) (*http.Request, *glimpse) {
 	if r.Method != http.MethodPost || r.Body == nil || r.Body == http.NoBody || r.ContentLength > mostGlimpse {
 		return r, nil
 	}
-	body := &glimpse{src: r.Body, memory: t.held}
+	body := newGlimpse(r.Body, t.held)
 	out := r.WithContext(r.Context())
 	out.Body = body
 	return out, body
@@ -114,22 +116,25 @@ func noToken(err error) *proxy.Answer {
 func (t explaining) refused(authority string, use *token.Use) *proxy.Answer {
 	a := &proxy.Answer{
 		Status: http.StatusBadGateway, Type: "token-rejected", Title: "The server refused the token", Received: http.StatusUnauthorized, Final: true,
-		Detail: fmt.Sprintf("%s answered 401 to the token from %s.", authority, use.Token.Source()),
-		Hint:   fmt.Sprintf("check that audience %s of rule %s is what the server expects (injectproxy explain shows its scope), and who may use it", t.audience, t.rule),
-		Err:    use.Why,
+		Detail: fmt.Sprintf("%s answered 401 to the token from %s", authority, use.Token.Source()),
+		Hint: fmt.Sprintf("check that audience %s of rule %s is what the server expects (injectproxy explain shows its scope), and that the account may use it",
+			t.audience, t.rule),
+		Err: use.Why,
 	}
-	switch {
-	case use.Why != nil:
-		a.Detail += " " + sentence(use.Why.Error())
-	case use.Retry != "":
-		a.Detail += " It was not replaced: " + use.Retry + "."
+	if use.Why != nil {
+		a.Detail += "; " + strings.TrimSuffix(use.Why.Error(), ".")
+	}
+	a.Detail += "."
+	switch use.Retry {
+	case "body too large", "memory budget", "body broken":
+		a.Hint, a.Final = "try again: the token has been replaced", false
+	case "same token":
+		a.Hint = fmt.Sprintf("have the %s of audience %s give another token, one that is meant for this server", use.Token.Source(), t.audience)
 	}
 	if e, ok := errors.AsType[*token.Error](use.Why); ok {
-		if e.Hint != "" {
-			a.Hint = e.Hint
-		}
+		a.Hint = cmp.Or(e.Hint, a.Hint)
 		if e.Class == token.Transient {
-			a.RetryAfter, a.Final = e.RetryAfter, false
+			a.RetryAfter, a.Final = cmp.Or(e.RetryAfter, 5*time.Second), false
 		}
 	}
 	return a

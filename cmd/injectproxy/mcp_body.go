@@ -41,9 +41,9 @@ func (m *memory) give(n int) { m.left.Add(int64(n)) }
 // The methods of [io.ReadCloser] are for the layer below, the others for the
 // one above. A nil *glimpse is a body that is not kept.
 type glimpse struct {
-	src     io.ReadCloser
-	memory  *memory
-	reading sync.Mutex // held by who reads src
+	src    io.ReadCloser
+	memory *memory
+	turn   chan struct{} // holds one value while somebody reads src
 
 	mu       sync.Mutex
 	kept     []byte // its capacity is taken from memory
@@ -54,10 +54,14 @@ type glimpse struct {
 	finished bool   // a Close is src's
 }
 
+func newGlimpse(src io.ReadCloser, m *memory) *glimpse {
+	return &glimpse{src: src, memory: m, turn: make(chan struct{}, 1)}
+}
+
 // Read implements [io.Reader].
 func (g *glimpse) Read(p []byte) (int, error) {
-	g.reading.Lock()
-	defer g.reading.Unlock()
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
 	g.mu.Lock()
 	shut := g.shut
 	g.mu.Unlock()
@@ -67,7 +71,7 @@ func (g *glimpse) Read(p []byte) (int, error) {
 	return g.read(p)
 }
 
-// read is called with reading held.
+// read is called by who has the turn.
 func (g *glimpse) read(p []byte) (int, error) {
 	n, err := g.src.Read(p)
 	g.mu.Lock()
@@ -109,7 +113,7 @@ func (g *glimpse) whole(ctx context.Context) []byte {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		g.rest()
+		g.rest(ctx)
 	}()
 	select {
 	case <-ended:
@@ -125,9 +129,13 @@ func (g *glimpse) whole(ctx context.Context) []byte {
 }
 
 // rest reads on until there is no more to read or to keep.
-func (g *glimpse) rest() {
-	g.reading.Lock()
-	defer g.reading.Unlock()
+func (g *glimpse) rest(ctx context.Context) {
+	select {
+	case g.turn <- struct{}{}:
+		defer func() { <-g.turn }()
+	case <-ctx.Done():
+		return
+	}
 	p := make([]byte, 4<<10)
 	for {
 		g.mu.Lock()

@@ -133,6 +133,8 @@ type bodyWatch struct {
 	trailer *trailer
 	failed  atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
 	ended   atomic.Bool           // likewise: all of it has been read
+	waiting atomic.Int32          // who reads at the moment
+	kept    atomic.Bool           // a Close waits for [bodyWatch.release]
 	use     sync.RWMutex          // held by whoever reads or closes
 	over    bool                  // nobody may any more
 }
@@ -149,8 +151,8 @@ func (b *bodyWatch) release(interrupt func()) {
 func (b *bodyWatch) Close() error {
 	b.use.RLock()
 	defer b.use.RUnlock()
-	if b.over {
-		return nil
+	if b.over || b.kept.Load() {
+		return nil // the server closes it, as it does with any
 	}
 	return b.ReadCloser.Close()
 }
@@ -166,7 +168,9 @@ func (b *bodyWatch) Read(p []byte) (int, error) {
 		// for the end once more would give up its connection over that.
 		return 0, io.EOF
 	}
+	b.waiting.Add(1)
 	n, err := b.ReadCloser.Read(p)
+	b.waiting.Add(-1)
 	if err == io.EOF {
 		b.trailer.ended()
 		b.ended.Store(true)

@@ -61,6 +61,7 @@ func (w *response) overtake() {
 	if w.http1 && w.body != nil && !w.body.ended.Load() {
 		http.NewResponseController(w.ResponseWriter).EnableFullDuplex()
 		w.last, w.overtook = true, true
+		w.body.kept.Store(true) // to close it would be to wait for it
 	}
 }
 
@@ -146,5 +147,22 @@ func (c *trackedConn) CloseWrite() error { return closeWrite(c.Conn) }
 func (w *response) answer(a *Answer, r *http.Request) {
 	w.own = true
 	w.rec.Problem = a.Title
+	w.hurry()
 	a.write(w, r)
+}
+
+// hurry keeps an answer of the proxy's own from waiting for a client that does
+// not end its HTTP/1 request. Reading what is left lets the connection carry
+// the next request, so that is tried for a while, as net/http does without end;
+// but where somebody has been waiting for more of the body, the client has had
+// its time.
+func (w *response) hurry() {
+	if !w.http1 || w.body == nil || w.body.ended.Load() {
+		return
+	}
+	if w.body.waiting.Load() > 0 {
+		w.overtake()
+		return
+	}
+	http.NewResponseController(w.ResponseWriter).SetReadDeadline(time.Now().Add(lingerTimeout))
 }

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/entratest"
+)
+
+func TestFailureToGetATokenIsTheErrorOfAnMCPRequest(t *testing.T) {
+	asTestClient(t)
+	for name, tt := range map[string]struct {
+		failure entratest.Failure
+		status  int
+		says    []string
+	}{
+		"second factor": {entratest.AADSTS(50076), 511, []string{"AADSTS50076", "az login", "api://" + apiOne}},
+		"unknown API":   {entratest.AADSTS(500011), 502, []string{"AADSTS500011", "client_id"}},
+		"no consent":    {entratest.AADSTS(65001), 502, []string{"AADSTS65001", "consent"}},
+		"policy":        {entratest.AADSTS(53003), 502, []string{"AADSTS53003", "conditional access"}},
+		"throttled":     {entratest.Failure{Status: 429, RetryAfter: 17 * time.Second}, 503, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := startIdentity(t)
+			o := newOrigin(t, "h2", nil, "api.example.test")
+			tables := entraAudiences + mcpRule(o.url("/mcp")) + mcpRule(o.url("/pass"), `unauthorized = "pass"`)
+			for _, kind := range []string{"llm", "share", "http"} {
+				tables += rule(o.url("/"+kind), `kind = "`+kind+`"`)
+			}
+			b := newTestbed(t, settings{entra: a, tables: tables})
+			a.Fail(failing(apiOne, tt.failure))
+			for _, client := range []string{"h1", "h2"} {
+				c := b.client(client)
+				for _, path := range []string{"/mcp", "/pass"} {
+					r := post(t, c, o.url(path), callTool(`"7"`))
+					if tt.status == http.StatusServiceUnavailable {
+						r.problem(t, tt.status)
+						continue
+					}
+					message, _ := r.explained(t, `"7"`, tt.status)
+					for _, s := range tt.says {
+						if !strings.Contains(message, s) {
+							t.Errorf("%q does not say %q", message, s)
+						}
+					}
+					if r.header.Get("X-Should-Retry") != "false" {
+						t.Error("it may be tried again")
+					}
+				}
+				for _, kind := range []string{"llm", "share", "http"} {
+					post(t, c, o.url("/"+kind), callTool(`"7"`)).problem(t, tt.status)
+				}
+				for _, method := range []string{"GET", "DELETE"} {
+					call(t, c, method, o.url("/mcp"), nil).problem(t, tt.status)
+				}
+				call(t, c, "PUT", o.url("/mcp"), strings.NewReader(callTool(`"7"`))).problem(t, tt.status)
+				o.nothing(t)
+			}
+			if tt.status != http.StatusServiceUnavailable {
+				b.log.wait(t, "msg=request", "kind=mcp", "status=200", "problem=")
+			}
+		})
+	}
+}
+
+// without is a configuration whose audience never has a token.
+func without(o *origin) settings {
+	return settings{tables: fileAudiences + mcpRule(o.url("/")), files: map[string]string{"b.token": tokenB}}
+}
+
+func TestIDIsRepeatedByteForByte(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	b := newTestbed(t, without(o))
+	for _, client := range []string{"h1", "h2"} {
+		c := b.client(client)
+		for _, id := range []string{
+			`1`, `0`, `-1`, `1e3`, `1.0`, `9007199254740993`, `123456789012345678901234567890`, `""`, `"a"`, `"\u0061\/<&>"`,
+			`"grüß\ud83d\ude00"`, `"` + strings.Repeat("x", 4000) + `"`,
+		} {
+			post(t, c, o.url("/mcp"), callTool(id)).explained(t, id, http.StatusBadGateway)
+			chunked := undeclared{strings.NewReader(" \r\n" + callTool(id) + "\n")}
+			call(t, c, "POST", o.url("/mcp"), chunked).explained(t, id, http.StatusBadGateway)
+		}
+		wide := callTool(`"` + strings.Repeat(" ", 10) + `"`)
+		wide += strings.Repeat(" ", mostGlimpse-len(wide))
+		for _, body := range []io.Reader{strings.NewReader(wide), undeclared{strings.NewReader(wide)}} {
+			call(t, c, "POST", o.url("/mcp"), body).explained(t, `"          "`, http.StatusBadGateway)
+		}
+	}
+	o.nothing(t)
+}
+
+func TestWhatIsNoRequestKeepsThePlainStatus(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	b := newTestbed(t, without(o))
+	one := callTool("1")
+	for name, body := range map[string]string{
+		"empty":           "",
+		"notification":    `{"jsonrpc":"2.0","method":"notifications/initialized"}`,
+		"null id":         callTool("null"),
+		"response":        `{"jsonrpc":"2.0","id":1,"result":{}}`,
+		"batch":           "[" + one + "]",
+		"id twice":        strings.Replace(one, `"method"`, `"id":2,"method"`, 1),
+		"ID":              strings.Replace(one, `"id"`, `"ID"`, 1),
+		"byte order mark": "\ufeff" + one,
+		"invalid UTF-8":   callTool("\"\xff\""),
+		"id of 100 KiB":   callTool(`"` + strings.Repeat("x", 100<<10) + `"`),
+		"2 MiB":           one + strings.Repeat(" ", 2<<20),
+		"1 MiB and 1":     one + strings.Repeat(" ", mostGlimpse+1-len(one)),
+		"two messages":    one + one,
+		"cut":             one[:len(one)-1],
+		"form":            "grant_type=client_credentials",
+		"other protocol":  `{"id":1,"method":"m"}`,
+	} {
+		for _, client := range []string{"h1", "h2"} {
+			for kind, r := range map[string]io.Reader{"declared": strings.NewReader(body), "chunked": undeclared{strings.NewReader(body)}} {
+				t.Run(name+" "+client+" "+kind, func(t *testing.T) {
+					call(t, b.client(client), "POST", o.url("/mcp"), r, "Content-Type", "application/json").problem(t, http.StatusBadGateway)
+				})
+			}
+		}
+	}
+	o.nothing(t)
+}
+
+// refusing answers 401 and repeats the token, as no server should.
+func refusing(w http.ResponseWriter, s sighting) {
+	w.Header().Set("X-Token", s.bearer())
+	w.Header().Set("WWW-Authenticate", `Bearer realm="`+s.bearer()+`", error="invalid_token"`)
+	w.WriteHeader(http.StatusUnauthorized)
+	fmt.Fprintf(w, "not %s", s.bearer())
+}
+
+// wantSecret fails the test if an answer has anything of the tokens.
+func (r reply) wantSecret(t testing.TB, tokens ...string) {
+	t.Helper()
+	for _, token := range tokens {
+		if all := fmt.Sprint(r.header) + r.body; token == "" || strings.Contains(all, token) {
+			t.Errorf("the token %q is in the answer: %s", token, all)
+		}
+	}
+}
+
+func TestRefusalThatCannotBeMendedIsExplained(t *testing.T) {
+	a := newIdentity(t)
+	eachLeg(t, func(t *testing.T, client, upstream string) {
+		o := newOrigin(t, upstream, refusing, "api.example.test")
+		b := newTestbed(t, settings{entra: a, tables: entraAudiences + mcpRule(o.url("/"), `name = "tools"`)})
+		c := b.client(client)
+		r := post(t, c, o.url("/mcp"), callTool("1e3"))
+		message, p := r.explained(t, "1e3", http.StatusBadGateway)
+		seen := o.taken()
+		if len(seen) != 2 {
+			t.Fatalf("sent %d times, want 2", len(seen))
+		}
+		r.wantSecret(t, seen[0].bearer(), seen[1].bearer())
+		if p.Title != "The server refused the token" || p.Type != "urn:injectproxy:problem:token-rejected" || r.header.Get("X-Should-Retry") != "false" {
+			t.Errorf("%+v, %v", p, r.header)
+		}
+		for _, s := range []string{o.authority, "refused a fresh token too", "audience a ", "rule tools "} {
+			if !strings.Contains(message, s) {
+				t.Errorf("%q does not say %q", message, s)
+			}
+		}
+		if s := r.header.Get("Proxy-Status"); !strings.Contains(s, "; received-status=401") {
+			t.Errorf("Proxy-Status %q", s)
+		}
+		b.log.wait(t, "msg=request", "rule=tools", "status=200", "attempt=2", `retry="refused again"`, `problem="The server refused the token"`)
+
+		// The rule rests now, and a refusal is met at once.
+		r = post(t, c, o.url("/mcp"), callTool("2"))
+		r.explained(t, "2", http.StatusBadGateway)
+		r.wantSecret(t, o.one(t).bearer())
+		b.log.wait(t, "msg=request", "status=200", "attempt=1", `retry="cooling down"`)
+
+		for name, r := range map[string]reply{
+			"GET":          call(t, c, "GET", o.url("/mcp"), nil, "Accept", "text/event-stream"),
+			"DELETE":       call(t, c, "DELETE", o.url("/mcp"), nil),
+			"notification": post(t, c, o.url("/mcp"), `{"jsonrpc":"2.0","method":"notifications/initialized"}`),
+		} {
+			if p := r.problem(t, http.StatusBadGateway); p.Title != "The server refused the token" {
+				t.Errorf("%s: %+v", name, p)
+			}
+			r.wantSecret(t, seen[1].bearer())
+		}
+	})
+}
+
+// A source that can only give the same token is named, with what it needs.
+func TestSourceThatHasNoOtherTokenIsNamed(t *testing.T) {
+	t.Parallel()
+	eachLeg(t, func(t *testing.T, client, upstream string) {
+		o := newOrigin(t, upstream, refusing, "api.example.test")
+		b := newTestbed(t, settings{tables: fileAudiences + mcpRule(o.url("/")), files: tokenFiles})
+		for range 2 {
+			r := post(t, b.client(client), o.url("/mcp"), callTool(`"x"`))
+			message, _ := r.explained(t, `"x"`, http.StatusBadGateway)
+			r.wantSecret(t, tokenA)
+			for _, s := range []string{"token_file", "the refused token again", "the token_file of audience a "} {
+				if !strings.Contains(message, s) {
+					t.Errorf("%q does not say %q", message, s)
+				}
+			}
+			o.one(t)
+		}
+		b.log.wait(t, "msg=request", "status=200", "attempt=1", `retry="same token"`)
+	})
+}
+
+// That the source has trouble is what the user has to know.
+func TestTroubleOfTheSourceAfterARefusalIsExplained(t *testing.T) {
+	a := newIdentity(t)
+	for name, tt := range map[string]struct {
+		failure entratest.Failure
+		says    string
+		final   string
+	}{
+		"second factor": {entratest.AADSTS(50076), "az login", "false"},
+		"throttled":     {entratest.Failure{Status: 429, RetryAfter: 17 * time.Second}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrigin(t, "h2", protected(a, apiOne), "api.example.test")
+			b := newTestbed(t, settings{entra: a, tables: entraAudiences + mcpRule(o.url("/"))})
+			post(t, b.client("h1"), o.url("/mcp"), callTool("1")).wantStatus(t, http.StatusOK)
+			a.Revoke(o.one(t).bearer())
+			defer a.Fail(failing(apiOne, tt.failure))()
+			r := post(t, b.client("h1"), o.url("/mcp"), callTool("2"))
+			message, _ := r.explained(t, "2", http.StatusBadGateway)
+			if !strings.Contains(message, tt.says) || r.header.Get("X-Should-Retry") != tt.final || (r.header.Get("Retry-After") == "17") != (tt.final == "") {
+				t.Errorf("%q, %v", message, r.header)
+			}
+			r.wantSecret(t, o.one(t).bearer())
+		})
+	}
+}
+
+// What is not the proxy's to explain arrives as it was.
+func TestRefusalPassesWhereItIsNotExplained(t *testing.T) {
+	a := newIdentity(t)
+	eachLeg(t, func(t *testing.T, client, upstream string) {
+		o := newOrigin(t, upstream, func(w http.ResponseWriter, s sighting) {
+			if s.target == "/explain/forbidden" {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="api", error="invalid_token"`)
+				w.WriteHeader(http.StatusForbidden)
+				io.WriteString(w, "the upstream's own refusal")
+				return
+			}
+			challenge(w)
+		}, "api.example.test")
+		b := newTestbed(t, settings{entra: a, tables: entraAudiences + mcpRule(o.url("/pass"), `unauthorized = "pass"`) +
+			mcpRule(o.url("/keep"), `existing = "keep"`) + rule(o.url("/llm"), `kind = "llm"`) + rule(o.url("/http")) + mcpRule(o.url("/explain"))})
+		c := b.client(client)
+		for _, path := range []string{"/pass", "/llm", "/http"} {
+			wantUpstreamRefusal(t, post(t, c, o.url(path), callTool("1")))
+		}
+		own := []string{"Content-Type", "application/json", "Authorization", "Bearer the-client's-own"}
+		wantUpstreamRefusal(t, call(t, c, "POST", o.url("/keep"), strings.NewReader(callTool("1")), own...))
+		post(t, c, o.url("/keep"), callTool("1")).explained(t, "1", http.StatusBadGateway)
+
+		r := post(t, c, o.url("/explain/forbidden"), callTool("1"))
+		r.wantStatus(t, http.StatusForbidden)
+		if r.body != "the upstream's own refusal" || r.header.Get("WWW-Authenticate") == "" {
+			t.Errorf("the 403 did not arrive as it was: %v %q", r.header, r.body)
+		}
+	})
+}
+
+// The token was replaced although the request could not be sent again: trying
+// again does help.
+func TestMessageThatWasNotHeldMayBeTriedAgain(t *testing.T) {
+	a := newIdentity(t)
+	eachLeg(t, func(t *testing.T, client, upstream string) {
+		for outcome, limit := range map[string]string{"body too large": "body_limit = 8", "memory budget": `memory = "1KiB"`} {
+			o := newOrigin(t, upstream, protected(a, apiOne), "api.example.test")
+			b := newTestbed(t, settings{entra: a, tables: "[retry]\n" + limit + "\n" + entraAudiences + mcpRule(o.url("/"))})
+			c := b.client(client)
+			post(t, c, o.url("/mcp"), callTool("1")).wantStatus(t, http.StatusOK)
+			a.Revoke(o.one(t).bearer())
+			message := callTool(`"` + strings.Repeat("x", 2000) + `"`)
+			r := post(t, c, o.url("/mcp"), message)
+			said, _ := r.explained(t, `"`+strings.Repeat("x", 2000)+`"`, http.StatusBadGateway)
+			if r.header.Get("X-Should-Retry") != "" || !strings.Contains(said, "again") {
+				t.Errorf("%s: %q, %v", outcome, said, r.header)
+			}
+			o.one(t)
+			b.log.wait(t, "msg=request", "attempt=1", `retry="`+outcome+`"`)
+			post(t, c, o.url("/mcp"), message).wantStatus(t, http.StatusOK)
+			if served := o.one(t); served.size != int64(len(message)) {
+				t.Errorf("%d bytes arrived, want %d", served.size, len(message))
+			}
+		}
+	})
+}
+
+func TestFailureOfTheUpstreamIsNoErrorOfTheRequest(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	gone := "https://gone.example.invalid/"
+	b := newTestbed(t, settings{tables: fileAudiences + mcpRule(gone) + mcpRule(o.url("/")), files: tokenFiles})
+	for _, client := range []string{"h1", "h2"} {
+		if p := post(t, b.client(client), gone, callTool("1")).problem(t, http.StatusBadGateway); p.Type != "urn:injectproxy:problem:upstream-unknown" {
+			t.Errorf("%+v", p)
+		}
+	}
+}
