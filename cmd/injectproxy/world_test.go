@@ -31,8 +31,12 @@ import (
 )
 
 // TestMain makes the test binary the real program where it is called by that
-// name, and a client where it runs as another user.
+// name, one of Azure's tools likewise, and a client where it runs as another
+// user.
 func TestMain(m *testing.M) {
+	if name := playedTool(); name != "" {
+		playTool(name)
+	}
 	if addr := os.Getenv(strangerVar); addr != "" {
 		os.Exit(strangerMain(addr))
 	}
