@@ -12,8 +12,8 @@ import (
 )
 
 // deviceCode is the message that shows a device code (RFC 8628, section 3.3),
-// in Entra's words.
-var deviceCode = regexp.MustCompile(`open the page (https://[!-~]{1,200}) and enter the code ([A-Z0-9-]{4,16})\b`)
+// in Entra's words. What follows the code shows that all of it is there.
+var deviceCode = regexp.MustCompile(`open the page (https://[!-~]{1,200}) and enter the code ([A-Z0-9-]{4,16})[^A-Z0-9-]`)
 
 // SignIn runs az login for the audience and its tenant and returns once that
 // has ended; it never signs anybody out. It has no limit but ctx's, with which
@@ -37,13 +37,13 @@ func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string
 		tell("az login opens a web browser: sign in there")
 	}
 	_, stderr, err := t.run(ctx, run{watch: tellCode(tell)}, args...)
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return t.ended(ctx, "the sign-in was not finished in time")
 	}
-	if err != nil {
-		return a.challenged(t.failure(ctx, err, stderr), claims)
-	}
-	return nil
+	return a.challenged(t.failure(ctx, err, stderr), claims)
 }
 
 // tellCode returns what tells a device code once it is in standard error. It

@@ -106,6 +106,18 @@ func TestDeviceCodeIsToldWhileAzWaits(t *testing.T) {
 	}
 }
 
+func TestDeviceCodeIsToldOnceHoweverItsMessageComes(t *testing.T) {
+	t.Parallel()
+	l := newEar()
+	watch := tellCode(l.tell)
+	for i := range len(deviceMessage) + 1 {
+		watch([]byte(deviceMessage[:i]))
+	}
+	if len(l.all) != 1 || l.all[0] != "to sign in, open https://login.example/device and enter the code ABCD1234Z" {
+		t.Errorf("told %q", l.all)
+	}
+}
+
 func TestSignInThatDoesNotSucceedSaysWhy(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -150,8 +162,8 @@ func TestSignInEndsWithItsContextAndSoDoesAz(t *testing.T) {
 		t.Errorf("%v does not wrap the context's error", e)
 	}
 	cancel()
-	if e := wantError(t, <-done, token.Transient); !errors.Is(e, context.Canceled) {
-		t.Errorf("%v does not wrap the context's error", e)
+	if e := wantError(t, <-done, token.Transient); !errors.Is(e, context.Canceled) || !strings.Contains(e.Message, "sign-in") {
+		t.Errorf("%v does not wrap the context's error, or does not say what was not finished", e)
 	}
 	w.part(one)
 	w.part(two)

@@ -91,6 +91,22 @@ func TestAzsOwnWordsGetTheirClass(t *testing.T) {
 	}
 }
 
+func TestDeviceCodeIsFoundInAzsOwnWords(t *testing.T) {
+	t.Parallel()
+	all := samples(t)
+	for name, code := range map[string]string{"device-code": "5EDCCCFA5", "login-declined": "F8E9CBB7E", "cert": ""} {
+		var said string
+		tellCode(func(m string) { said += m })([]byte(all[name]))
+		want := ""
+		if code != "" {
+			want = "to sign in, open https://login.microsoftonline.com/devicelogin and enter the code " + code
+		}
+		if said != want {
+			t.Errorf("%s: told %q, want %q", name, said, want)
+		}
+	}
+}
+
 func TestEveryCodeInAzsWordsGetsItsClass(t *testing.T) {
 	t.Parallel()
 	az := azTool(t)
