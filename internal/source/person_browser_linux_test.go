@@ -101,6 +101,8 @@ func TestSignInByBrowserThatFailsHasItsClass(t *testing.T) {
 			d.BrowseAndDecline()
 		}, token.Declined, "AADSTS65004"},
 		"cancelled, without a code":     {back(entratest.Failure{Status: 400, Error: "access_denied", Description: "the user canceled the authentication"}), token.Declined, ""},
+		"declined, without a code":      {back(entratest.Failure{Status: 400, Error: "access_denied", Description: "The resource owner declined"}), token.Declined, ""},
+		"denied, without a code":        {back(entratest.Failure{Status: 400, Error: "access_denied", Description: "Access was Denied"}), token.Declined, ""},
 		"policy":                        {back(entratest.AADSTS(53003)), token.Policy, "AADSTS53003"},
 		"consent":                       {back(entratest.AADSTS(90094)), token.Consent, "AADSTS90094"},
 		"unknown code":                  {back(entratest.Failure{Code: 999999, Description: canary + " az login"}), token.Unknown, "AADSTS999999"},

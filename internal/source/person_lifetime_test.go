@@ -59,6 +59,22 @@ func TestSignInEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestContextThatIsOverIsNoFailureOfTheAuthority(t *testing.T) {
+	d := newDesk(t)
+	p := d.signedIn(Entra{ClientID: api, Tenant: tenant})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	// Below the goroutine, which would not be waited for.
+	r := p.acquire(ctx, token.Ask{Rejected: other(t)}, new(hearing))
+	if e := wantError(t, r.err, token.Transient); !errors.Is(e, context.Canceled) {
+		t.Errorf("%v does not wrap the context's error", e)
+	}
+	err := p.interact(ctx, "", &teller{tell: nobodyIsTold(t)})
+	if e := wantError(t, err, token.Transient); !errors.Is(e, context.Canceled) {
+		t.Errorf("%v does not wrap the context's error", e)
+	}
+}
+
 func TestHangingRefreshIsLeftAtTheLimit(t *testing.T) {
 	d := newDesk(t)
 	p := d.signedIn(Entra{ClientID: api, Tenant: tenant})
