@@ -40,7 +40,7 @@ func NewCommand(argv, env []string) token.Source {
 	return c
 }
 
-func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
+func (c *command) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
 		return token.Token{}, c.fail(token.Misconfigured, "is empty")
 	}
@@ -53,7 +53,11 @@ func (c *command) Token(ctx context.Context, _ token.Ask) (token.Token, error) {
 	if err != nil {
 		return token.Token{}, c.fail(token.Misconfigured, err.Error())
 	}
-	return c.token(value, expiry)
+	t, err := c.token(value, expiry)
+	if err != nil {
+		return token.Token{}, err
+	}
+	return c.other(t, ask)
 }
 
 // run returns what the command printed.

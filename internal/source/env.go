@@ -26,7 +26,7 @@ func NewEnv(name string) token.Source {
 	}}
 }
 
-func (e env) Token(context.Context, token.Ask) (token.Token, error) {
+func (e env) Token(_ context.Context, ask token.Ask) (token.Token, error) {
 	value := os.Getenv(e.variable)
 	if value == "" {
 		return token.Token{}, e.fail(token.Misconfigured, "is not set")
@@ -34,6 +34,7 @@ func (e env) Token(context.Context, token.Ask) (token.Token, error) {
 	t, err := e.token(value, time.Time{})
 	if te, ok := errors.AsType[*token.Error](err); ok {
 		te.Class = token.Misconfigured
+		return token.Token{}, te
 	}
-	return t, err
+	return e.other(t, ask)
 }

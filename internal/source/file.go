@@ -55,8 +55,11 @@ func (f *file) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	}
 	for try := 1; ; try++ {
 		t, err := f.read()
+		if err == nil {
+			return f.other(t, ask)
+		}
 		if !errors.Is(err, errUnsettled) {
-			return t, err
+			return token.Token{}, err
 		}
 		if try == settleTries {
 			return token.Token{}, f.fail(token.Misconfigured, "is empty or written all the time")

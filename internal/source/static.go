@@ -63,6 +63,17 @@ func (o origin) token(value string, expiry time.Time) (token.Token, error) {
 	return token.New(t.Reveal(), o.key, expiry)
 }
 
+// other returns t unless it is the refused one, for which there is no other to
+// be had here.
+func (o origin) other(t token.Token, ask token.Ask) (token.Token, error) {
+	if t.IsZero() || !t.Equal(ask.Rejected) {
+		return t, nil
+	}
+	e := o.fail(token.Misconfigured, "still holds the token that was refused")
+	e.Err = token.ErrSame
+	return token.Token{}, e
+}
+
 // jwtExpiry returns the exp claim of a JWT (RFC 7519, section 4.1.4), or the
 // zero time if value is none or has none. The signature is not looked at.
 func jwtExpiry(value string) time.Time {
