@@ -29,11 +29,11 @@ func (a *Authority) ProxyURL() string {
 	return "http://" + a.way.Addr().String()
 }
 
-// way is a proxy that leads to one address. Its tunnels end with its context.
+// way is a proxy that leads to one address. Its tunnels end with the
+// connections at that address.
 type way struct {
 	net.Listener
 	to      string
-	ctx     context.Context
 	mu      sync.Mutex // held to begin a tunnel, and not to end any
 	closed  bool
 	tunnels sync.WaitGroup
@@ -45,14 +45,14 @@ func (a *Authority) openWay(ctx context.Context, to net.Addr) error {
 	if err != nil {
 		return fmt.Errorf("proxy to the simulated authority: %w", err)
 	}
-	a.way = &way{Listener: l, to: to.String(), ctx: ctx}
+	a.way = &way{Listener: l, to: to.String()}
 	proxy := &url.URL{Scheme: "http", Host: l.Addr().String()}
 	a.client.Transport.(*http.Transport).Proxy = http.ProxyURL(proxy)
 	a.serve(ctx, a.way, func(s *http.Server) error { return s.Serve(l) }, nil)
 	return nil
 }
 
-// close waits until no tunnel is left. The context has to be over.
+// close waits until no tunnel is left: whatever it leads to has to be closed.
 func (w *way) close() {
 	w.mu.Lock()
 	w.closed = true
@@ -83,15 +83,13 @@ func (w *way) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		_ = errors.Join(up.Close(), down.Close()) // nothing has passed yet
 		return
 	}
-	w.tunnels.Go(func() { w.tunnel(down, up) })
+	w.tunnels.Go(func() { tunnel(down, up) })
 }
 
-// tunnel copies until either end or the context is over.
-func (w *way) tunnel(down, up net.Conn) {
+// tunnel copies until either end is gone.
+func tunnel(down, up net.Conn) {
 	// Whatever ends one direction ends the other; neither is told why.
 	hangUp := func() { _ = errors.Join(up.Close(), down.Close()) }
-	stop := context.AfterFunc(w.ctx, hangUp)
-	defer stop()
 	var copying sync.WaitGroup
 	copying.Go(func() {
 		defer hangUp()
