@@ -68,9 +68,11 @@ const (
 
 // discard ends an answer, and with it the sending of the request.
 func discard(res *http.Response) {
-	late := time.AfterFunc(discardTime, func() { res.Body.Close() })
-	defer late.Stop()
-	io.CopyN(io.Discard, res.Body, discardBytes)
+	if res.ProtoMajor == 1 {
+		late := time.AfterFunc(discardTime, func() { res.Body.Close() })
+		defer late.Stop()
+		io.CopyN(io.Discard, res.Body, discardBytes)
+	}
 	res.Body.Close()
 }
 
