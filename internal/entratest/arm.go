@@ -22,9 +22,6 @@ func ARM() Resource {
 	}
 }
 
-// errUnlisted is what those get who have a token for something else.
-var errUnlisted = errors.New("the token is not for Azure Resource Manager")
-
 // resourceManager lets f answer whoever has a token for [ARM].
 func (a *Authority) resourceManager(f func(tenant string) []any) answer {
 	return func(r *http.Request, _ Request) (any, *Failure) {
@@ -41,9 +38,6 @@ func (a *Authority) bearerClaims(r *http.Request) (map[string]any, error) {
 	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return nil, errors.New("the 'Authorization' header is missing")
-	}
-	if a.findResource(ARM().ID) == nil {
-		return nil, errUnlisted
 	}
 	return a.Validate(bearer, ARM().ID)
 }

@@ -2,6 +2,8 @@ package entratest_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
@@ -92,6 +94,28 @@ func TestTunnelsEndWithTheAuthority(t *testing.T) {
 	}
 	if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
 		t.Errorf("the tunnel is still there: %v", err)
+	}
+}
+
+func TestTunnelsEndWithTheirClients(t *testing.T) {
+	t.Parallel()
+	a := start(t, inPublic)
+	defer a.Fail(entratest.Failure{Hang: true})()
+	c, _ := connect(t, a, "login.microsoftonline.com:443")
+	defer c.Close()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(a.CAPEM())
+	secure := tls.Client(c, &tls.Config{RootCAs: roots, ServerName: "login.microsoftonline.com"})
+	if _, err := io.WriteString(secure, "POST /"+tenant+"/oauth2/v2.0/token HTTP/1.1\r\nHost: login.microsoftonline.com\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	asked := entratest.Request{Endpoint: entratest.TokenEndpoint}
+	if err := a.WaitRequests(guarded(t), 1, asked); err != nil {
+		t.Fatal(err)
+	}
+	c.Close() // without a word to the authority, as a process that is killed
+	if err := a.WaitIdle(guarded(t), asked); err != nil {
+		t.Error(err)
 	}
 }
 
