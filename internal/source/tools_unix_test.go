@@ -262,6 +262,13 @@ func TestToolInTheCurrentDirectoryIsNotRun(t *testing.T) {
 	if n := len(s.calls()); n != 0 {
 		t.Errorf("%d runs", n)
 	}
+
+	// It is where the user says so.
+	a, err := NewTools(ToolOptions{Env: s.env, AzPath: "./az"}).Az(Entra{ClientID: api})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantToken(t, a, token.Ask{}, "tok")
 }
 
 func TestToolThatWasInstalledMeanwhileIsFound(t *testing.T) {
