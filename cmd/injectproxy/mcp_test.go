@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/entratest"
+	"github.com/injectproxy/injectproxy/internal/token"
 )
 
 func TestFailureToGetATokenIsTheErrorOfAnMCPRequest(t *testing.T) {
@@ -196,22 +198,62 @@ func TestRefusalThatCannotBeMendedIsExplained(t *testing.T) {
 // A source that can only give the same token is named, with what it needs.
 func TestSourceThatHasNoOtherTokenIsNamed(t *testing.T) {
 	t.Parallel()
-	eachLeg(t, func(t *testing.T, client, upstream string) {
-		o := newOrigin(t, upstream, refusing, "api.example.test")
-		b := newTestbed(t, settings{tables: fileAudiences + mcpRule(o.url("/")), files: tokenFiles})
-		for range 2 {
-			r := post(t, b.client(client), o.url("/mcp"), callTool(`"x"`))
-			message, _ := r.explained(t, `"x"`, http.StatusBadGateway)
-			r.wantSecret(t, tokenA)
-			for _, s := range []string{"token_file", "the refused token again", "the token_file of audience a "} {
-				if !strings.Contains(message, s) {
-					t.Errorf("%q does not say %q", message, s)
+	for name, tt := range map[string]struct {
+		audience string
+		says     []string
+	}{
+		"file":    {fileAudiences, []string{"token_file", "write a valid token to "}},
+		"command": {"[audience.a]\ntoken_command = [\"echo\", \"" + tokenA + "\"]\n", []string{"token_command", "refused"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachLeg(t, func(t *testing.T, client, upstream string) {
+				o := newOrigin(t, upstream, refusing, "api.example.test")
+				b := newTestbed(t, settings{tables: tt.audience + mcpRule(o.url("/")), files: tokenFiles})
+				for range 2 {
+					r := post(t, b.client(client), o.url("/mcp"), callTool(`"x"`))
+					message, _ := r.explained(t, `"x"`, http.StatusBadGateway)
+					r.wantSecret(t, tokenA)
+					for _, s := range tt.says {
+						if !strings.Contains(message, s) {
+							t.Errorf("%q does not say %q", message, s)
+						}
+					}
+					o.one(t)
 				}
+				b.log.wait(t, "msg=request", "status=200", "attempt=1", `retry="same token"`)
+			})
+		})
+	}
+}
+
+// What to do is said where the source does not say it.
+func TestRefusalAlwaysHasAHint(t *testing.T) {
+	t.Parallel()
+	tok, err := token.New("value", "vault", time.Time{})
+	must(t, err)
+	for name, tt := range map[string]struct {
+		use   token.Use
+		says  []string
+		final bool
+	}{
+		"same token":     {token.Use{Retry: "same token", Why: &token.Error{Source: "vault", Message: "gave it again", Err: token.ErrSame}}, []string{"; vault: gave it again.", "have the vault of audience a give another"}, true},
+		"its own hint":   {token.Use{Retry: "same token", Why: &token.Error{Message: "no", Hint: "az login", Err: token.ErrSame}}, []string{"az login"}, true},
+		"broken body":    {token.Use{Retry: "body broken", Why: errors.New("it broke")}, []string{"; it broke.", "try again"}, false},
+		"identity busy":  {token.Use{Retry: "refresh failed", Why: &token.Error{Class: token.Transient}}, []string{"audience a "}, false},
+		"nothing known":  {token.Use{}, []string{"the token from vault.", "audience a ", "rule tools "}, true},
+		"not sent again": {token.Use{Retry: "resend failed", Why: errors.New("gone")}, []string{"; gone.", "audience a "}, true},
+	} {
+		tt.use.Token = tok
+		a := explaining{rule: "tools", audience: "a"}.refused("api.example.test:443", &tt.use)
+		for _, s := range tt.says {
+			if !strings.Contains(a.Detail+a.Hint, s) {
+				t.Errorf("%s: %q is not in %q or %q", name, s, a.Detail, a.Hint)
 			}
-			o.one(t)
 		}
-		b.log.wait(t, "msg=request", "status=200", "attempt=1", `retry="same token"`)
-	})
+		if a.Final != tt.final || a.Final == (a.RetryAfter > 0 || tt.use.Retry == "body broken") {
+			t.Errorf("%s: final %v, to be tried again after %v", name, a.Final, a.RetryAfter)
+		}
+	}
 }
 
 // That the source has trouble is what the user has to know.
