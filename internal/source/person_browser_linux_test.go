@@ -71,6 +71,22 @@ func TestSignInByBrowser(t *testing.T) {
 	}
 }
 
+func TestTokenOpensNoBrowser(t *testing.T) {
+	d := newDesk(t)
+	d.browser()
+	d.Browse(grace)
+	p := d.person(NewBrowser, Entra{ClientID: api, Tenant: tenant})
+	if err := p.SignIn(guarded(t), "", func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	d.FailNext(1, entratest.AADSTS(50076))
+	_, err := p.Token(guarded(t), token.Ask{Rejected: other(t)})
+	wantError(t, err, token.SignIn)
+	if n := d.Count(entratest.Request{Endpoint: entratest.AuthorizeEndpoint}); n != 1 {
+		t.Errorf("a browser was opened %d times, want once", n)
+	}
+}
+
 func TestSignInByBrowserWithoutATenant(t *testing.T) {
 	d := newDesk(t)
 	d.browser()
