@@ -296,7 +296,7 @@ func azSaid(t testing.TB, name string) string {
 const (
 	secondTenant = "c1d2e3f4-0516-4278-899a-abbccddeef05"
 	scopeOne     = "api://" + apiOne + "/.default"
-	loginOne     = "az login --tenant " + testTenant + " --scope " + scopeOne
+	loginOne     = "az login --tenant " + testTenant + " --scope " + scopeOne + " --allow-no-subscriptions"
 )
 
 // azAudience is audience a, of apiOne, which az alone has tokens for.

@@ -90,11 +90,15 @@ func (a *Az) Command(claims string) string {
 	return a.tool.login + " --claims-challenge " + encodeClaims(claims)
 }
 
+// loginCommand is az's sign-in to an API. A tenant may have APIs and no
+// subscription: az would sign the person in there, say that it failed, and
+// forget it.
 func loginCommand(tenant, scope string) string {
+	command := "az login"
 	if tenant != "" {
-		return "az login --tenant " + tenant + " --scope " + scope
+		command += " --tenant " + tenant
 	}
-	return "az login --scope " + scope
+	return command + " --scope " + scope + " --allow-no-subscriptions"
 }
 
 // encodeClaims is how az and azd take a claims challenge.

@@ -18,7 +18,7 @@ func TestRealAz(t *testing.T) {
 	t.Parallel()
 	u := newAzCloud(t).user(t)
 	gateway := u.az(Entra{ClientID: api, Tenant: tenant})
-	const command = "az login --tenant " + tenant + " --scope api://" + api + "/.default"
+	const command = "az login --tenant " + tenant + " --scope api://" + api + "/.default --allow-no-subscriptions"
 
 	t.Run("says that nobody is signed in", func(t *testing.T) {
 		u := u.in(t)
@@ -201,7 +201,7 @@ func TestRealAzSignsInWhereNoTenantIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = a.Token(guard(t), token.Ask{})
-	if e := wantError(t, err, token.SignIn); e.Hint != "az login --scope api://"+api+"/.default" {
+	if e := wantError(t, err, token.SignIn); e.Hint != "az login --scope api://"+api+"/.default --allow-no-subscriptions" {
 		t.Errorf("hint %q", e.Hint)
 	}
 }

@@ -22,11 +22,11 @@ func TestAzIsAskedForTheAudienceAndTheTenant(t *testing.T) {
 		args  []string
 		login string
 	}{
-		{Entra{ClientID: api}, []string{"--scope", "api://" + api + "/.default"}, "az login --scope api://" + api + "/.default"},
+		{Entra{ClientID: api}, []string{"--scope", "api://" + api + "/.default"}, "az login --scope api://" + api + "/.default --allow-no-subscriptions"},
 		{Entra{Resource: "https://vault.azure.net//", Tenant: tenant}, []string{"--resource", "https://vault.azure.net", "--tenant", tenant},
-			"az login --tenant " + tenant + " --scope https://vault.azure.net/.default"},
+			"az login --tenant " + tenant + " --scope https://vault.azure.net/.default --allow-no-subscriptions"},
 		{Entra{Scope: "https://vault.azure.net//.default", Tenant: "corp.example"}, []string{"--scope", "https://vault.azure.net//.default", "--tenant", "corp.example"},
-			"az login --tenant corp.example --scope https://vault.azure.net//.default"},
+			"az login --tenant corp.example --scope https://vault.azure.net//.default --allow-no-subscriptions"},
 	} {
 		s := newStage(t, []string{"az"})
 		s.plays("account", part{Stdout: answer("tok")})
@@ -87,7 +87,7 @@ func TestRefusedTokenOfAzIsTheSameUntilSomebodySignsIn(t *testing.T) {
 	_, err = a.Token(t.Context(), token.Ask{Rejected: refused, Claims: claims})
 	e = wantError(t, err, token.SignIn)
 	const encoded = "eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZX19fQ=="
-	if errors.Is(err, token.ErrSame) || e.Hint != "az login --tenant "+tenant+" --scope api://"+api+"/.default --claims-challenge "+encoded {
+	if errors.Is(err, token.ErrSame) || e.Hint != "az login --tenant "+tenant+" --scope api://"+api+"/.default --allow-no-subscriptions --claims-challenge "+encoded {
 		t.Errorf("got %v, which wraps %v, hint %q", e, e.Err, e.Hint)
 	}
 

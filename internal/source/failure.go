@@ -152,11 +152,7 @@ func (d *Default) coded(code int) *token.Error {
 }
 
 func (d *Default) fail(r reason) *token.Error {
-	login := "az login"
-	if d.entra.Tenant != "" {
-		login += " --tenant " + d.entra.Tenant
-	}
-	login += " --scope " + d.scope
+	login := loginCommand(d.entra.Tenant, d.scope)
 	return &token.Error{Class: r.class, Source: defaultName, Message: r.message, Hint: strings.ReplaceAll(r.hint, "{login}", login)}
 }
 

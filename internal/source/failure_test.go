@@ -33,7 +33,7 @@ func TestAuthoritysErrorsGetTheirClass(t *testing.T) {
 			if want := fmt.Sprintf("AADSTS%d", code); e.Code != want {
 				t.Errorf("%s: code %q", want, e.Code)
 			}
-			if class == token.SignIn && e.Hint != "az login --tenant "+tenant+" --scope api://"+api+"/.default" {
+			if class == token.SignIn && e.Hint != "az login --tenant "+tenant+" --scope api://"+api+"/.default --allow-no-subscriptions" {
 				t.Errorf("hint %q", e.Hint)
 			}
 			c.Clear()
