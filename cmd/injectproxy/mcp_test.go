@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/entratest"
+	"github.com/injectproxy/injectproxy/internal/inject"
+	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -223,6 +225,30 @@ func TestSourceThatHasNoOtherTokenIsNamed(t *testing.T) {
 				b.log.wait(t, "msg=request", "status=200", "attempt=1", `retry="same token"`)
 			})
 		})
+	}
+}
+
+func TestOnlyWantOfATokenIsExplained(t *testing.T) {
+	t.Parallel()
+	withheld := answering{roundTrip(func(*http.Request) (*http.Response, error) { return nil, inject.ErrRefused })}
+	_, refused := withheld.RoundTrip(nil)
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"sign-in":       {tokenAnswer(&token.Error{Class: token.SignIn}), true},
+		"declined":      {tokenAnswer(&token.Error{Class: token.Declined}), true},
+		"policy":        {tokenAnswer(&token.Error{Class: token.Policy}), true},
+		"misconfigured": {tokenAnswer(&token.Error{Class: token.Misconfigured}), true},
+		"transient":     {tokenAnswer(&token.Error{Class: token.Transient}), false},
+		"withheld":      {refused, false},
+		"upstream":      {&proxy.Answer{Status: http.StatusBadGateway, Type: "upstream-aborted"}, false},
+		"unknown":       {errors.New("reset"), false},
+	} {
+		a := noToken(tt.err)
+		if (a != nil) != tt.want || a != nil && (error(a) == tt.err || a.Title != tt.err.(*proxy.Answer).Title) {
+			t.Errorf("%s: %v", name, a)
+		}
 	}
 }
 
