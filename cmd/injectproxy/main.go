@@ -3,6 +3,14 @@
 // as it is.
 package main
 
-import "os"
+import (
+	"os"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+	"github.com/pkg/browser"
+)
+
+func main() {
+	// What opens a browser prints what it likes, and our stdout is data.
+	browser.Stdout = os.Stderr
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
