@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/token"
@@ -47,6 +48,27 @@ func TestNothingIsKeptOnceTheAnswerIsThere(t *testing.T) {
 		<-src.closed
 		if left := held.left.Load(); left != 1000 || during == 1000 {
 			t.Errorf("%s: room for %d, of 1000, and for %d meanwhile", name, left, during)
+		}
+	}
+}
+
+// The connection of a refusal that nobody reads would stay busy for ever.
+func TestRefusalThatIsExplainedIsClosed(t *testing.T) {
+	t.Parallel()
+	tok, err := token.New("value", "vault", time.Time{})
+	must(t, err)
+	for _, major := range []int{1, 2} {
+		body := newClientBody(strings.NewReader("refused"))
+		r, err := http.NewRequestWithContext(token.WithUse(t.Context(), &token.Use{Token: tok}), "GET", "https://api.example.test/", nil)
+		must(t, err)
+		_, err = explaining{refusals: true, next: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusUnauthorized, ProtoMajor: major, Body: body, Request: r}, nil
+		})}.RoundTrip(r)
+		if _, ok := errors.AsType[*proxy.Answer](err); !ok || !body.isClosed() {
+			t.Errorf("HTTP/%d: %v, closed %v", major, err, body.isClosed())
+		}
+		if rest, _ := io.ReadAll(body); (len(rest) == 0) != (major == 1) {
+			t.Errorf("HTTP/%d: %d bytes were left", major, len(rest))
 		}
 	}
 }
