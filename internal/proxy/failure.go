@@ -134,7 +134,6 @@ type bodyWatch struct {
 	failed  atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
 	ended   atomic.Bool           // likewise: all of it has been read
 	waiting atomic.Int32          // who reads at the moment
-	kept    atomic.Bool           // a Close waits for [bodyWatch.release]
 	use     sync.RWMutex          // held by whoever reads or closes
 	over    bool                  // nobody may any more
 }
@@ -151,8 +150,8 @@ func (b *bodyWatch) release(interrupt func()) {
 func (b *bodyWatch) Close() error {
 	b.use.RLock()
 	defer b.use.RUnlock()
-	if b.over || b.kept.Load() {
-		return nil // the server closes it, as it does with any
+	if b.over {
+		return nil
 	}
 	return b.ReadCloser.Close()
 }

@@ -61,7 +61,6 @@ func (w *response) overtake() {
 	if w.http1 && w.body != nil && !w.body.ended.Load() {
 		http.NewResponseController(w.ResponseWriter).EnableFullDuplex()
 		w.last, w.overtook = true, true
-		w.body.kept.Store(true) // to close it would be to wait for it
 	}
 }
 
