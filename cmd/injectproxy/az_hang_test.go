@@ -74,16 +74,16 @@ func TestClientThatLeavesEndsItsOwnWaitForAzOnly(t *testing.T) {
 			})
 			leaving, leave := context.WithCancel(t.Context())
 			defer leave()
-			left := make(chan error, 1)
+			left, c, req := make(chan error, 1), b.client("h1"), newGet(t, o.url("/left")).WithContext(leaving)
 			go func() {
-				_, err := trySend(b.client("h1"), newGet(t, o.url("/left")).WithContext(leaving))
+				_, err := trySend(c, req)
 				left <- err
 			}()
 			az.wait(1, words)
 			served := make(chan map[int]int, 1)
-			sent := make(chan struct{})
+			sent, others := make(chan struct{}), []*http.Client{b.client("h2")}
 			go func() {
-				served <- crowd(t, []*http.Client{b.client("h2")}, 3, "POST", o.url("/x"), func() { close(sent) })
+				served <- crowd(t, others, 3, "POST", o.url("/x"), func() { close(sent) })
 			}()
 			<-sent
 			leave()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,9 @@ func TestNothingOfOursPassesThroughUs(t *testing.T) {
 	for _, r := range az.wait(1) {
 		if got, want := r.proxyVariables(), []string{"HTTPS_PROXY=" + board.url(nil), "HTTP_PROXY=" + board.url(nil), "NO_PROXY="}; !slices.Equal(got, want) {
 			t.Errorf("az has %q, want %q", got, want)
+		}
+		if bundle := filepath.Join(home, "ca", "bundle.pem"); r.variable("REQUESTS_CA_BUNDLE") != bundle || r.variable("SSL_CERT_FILE") != bundle {
+			t.Errorf("az does not trust upstream_ca: %q", r.variable("REQUESTS_CA_BUNDLE"))
 		}
 	}
 	if text := d.log.String(); strings.Contains(text, "msg=tunnel") || strings.Count(text, "msg=request") != 2 {

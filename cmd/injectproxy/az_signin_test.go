@@ -73,8 +73,9 @@ func TestTenantsSignInAtTheSameTimeAndEachOnce(t *testing.T) {
 	c := b.client("h2")
 	answers := make(chan reply, 3)
 	ask := func(i int) {
+		req := newGet(t, o.url(fmt.Sprintf("/%d/x", i)))
 		go func() {
-			r, err := trySend(c, newGet(t, o.url(fmt.Sprintf("/%d/x", i))))
+			r, err := trySend(c, req)
 			if err != nil {
 				t.Error(err)
 			}

@@ -77,3 +77,31 @@ func TestServeStartsNothingBeforeATokenIsNeeded(t *testing.T) {
 		t.Errorf("exit status %d:\n%s", status, d.log)
 	}
 }
+
+// A sign-in that is under way is nobody's once serve has ended.
+func TestServeThatStopsLeavesNoSignInBehind(t *testing.T) {
+	t.Parallel()
+	a := startTenants(t)
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	home := t.TempDir()
+	s := exchangeConfig(t, o, "drain = \"50ms\"\n", "")
+	s.entra, s.tables = a, autoLogin+azAudience+rule("https://api.example.test/")
+	s.write(t, home)
+	az := azAt(t, home, a)
+	az.refuses(azSaid(t, "not-signed-in"))
+	az.plays(az.asksPersons(nil)) // who never come
+	d := startDaemon(t, home, toolEnv(home))
+	left, c, req := make(chan struct{}), d.client("h2", nil), newGet(t, "https://api.example.test/x")
+	go func() {
+		defer close(left)
+		trySend(c, req) // answered or cut off
+	}()
+	r := az.wait(1, "login")[0]
+	d.signal(os.Interrupt)
+	if status := d.stopped(); status != 0 {
+		t.Errorf("exit status %d:\n%s", status, d.log)
+	}
+	r.wantGone(t)
+	<-left
+	o.nothing(t)
+}
