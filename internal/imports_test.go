@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"cmd/injectproxy":    {"*"},
 	"internal/access":    nil,
 	"internal/ca":        nil,
+	"internal/clientenv": nil,
 	"internal/config":    {"internal/match"},
 	"internal/entratest": nil,
 	"internal/inject":    {"internal/match", "internal/token"},
