@@ -82,6 +82,9 @@ func (a *Az) challenged(err error, claims string) error {
 	return err
 }
 
+// watch implements [watched].
+func (a *Az) watch() func() bool { return watch(a.tool.files) }
+
 // Command is what signs in to the same from a terminal.
 func (a *Az) Command(claims string) string {
 	if claims == "" {

@@ -50,6 +50,13 @@ func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r res
 	if err != nil {
 		return result{err: d.failure(ctx, err, seen)}
 	}
+	if d.entra.Tenant != "" && !isGUID(d.entra.Tenant) && !developerTools() && seen.managed() {
+		// It knows one tenant whatever it is asked, and its token names that by
+		// its GUID: nothing here can tell whether it is the one that is meant.
+		e := d.fail(reason{token.Misconfigured, "a managed identity's token may be of another tenant than " + d.entra.Tenant, "write the tenant's GUID as tenant of the audience"})
+		e.Err = errNotAccepted
+		return result{err: e}
+	}
 	t, err := token.New(got.Token, defaultName, got.ExpiresOn)
 	if err != nil {
 		return result{err: d.fail(reason{token.Unknown, "the identity service sent a token that no header may carry", checkRoute})}

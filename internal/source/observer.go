@@ -2,6 +2,7 @@ package source
 
 import (
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -12,6 +13,7 @@ import (
 type trip struct {
 	mu   sync.Mutex
 	host string // that was asked last
+	tls  bool   // by https, as identity services are and managed identities are not
 	err  error  // why it did not answer, nil if it did
 }
 
@@ -24,10 +26,19 @@ func (t *trip) last() (host string, err error) {
 	return t.host, t.err
 }
 
-func (t *trip) note(host string, err error) {
+// managed reports whether a token that came of the trip is a managed
+// identity's: those alone come in the clear, or from a cache that is the
+// process's and needs no request.
+func (t *trip) managed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.host, t.err = host, err
+	return !t.tls
+}
+
+func (t *trip) note(u *url.URL, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.host, t.tls, t.err = u.Host, u.Scheme == "https", err
 }
 
 type tripKey struct{}
@@ -41,9 +52,8 @@ func (observer) Do(req *policy.Request) (*http.Response, error) {
 	if !ok {
 		return req.Next()
 	}
-	host := req.Raw().URL.Host
-	t.note(host, nil)
+	t.note(req.Raw().URL, nil)
 	resp, err := req.Next()
-	t.note(host, err)
+	t.note(req.Raw().URL, err)
 	return resp, err
 }

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -81,12 +78,11 @@ func (o *Order) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 			break
 		}
 	}
-	f, ok := toSignIn(failures)
-	if !ok || !o.maySignIn(ask) {
+	list := toSignIn(failures)
+	if len(list) == 0 || !o.maySignIn(ask) {
 		return token.Token{}, summary(failures)
 	}
-	t, err := o.signIn(ctx, f, ask)
-	return t, alsoTell(err, f.err, failures)
+	return o.signIn(ctx, list, failures, ask)
 }
 
 // failure is a source that had no token, and why.
@@ -111,44 +107,15 @@ func (o *Order) watch(i int, ask token.Ask, err error) {
 
 // ask returns the token of one source, if the options accept it.
 func (o *Order) ask(ctx context.Context, s token.Source, ask token.Ask) (token.Token, error) {
+	stale := watchOf(s) // as of before, so that no sign-in is missed
 	t, err := s.Token(ctx, ask)
 	if err != nil {
 		return token.Token{}, err
 	}
-	return t, o.accept(t)
-}
-
-// errNotAccepted is wrapped by the error of a source whose token the options
-// do not accept.
-var errNotAccepted = errors.New("not accepted")
-
-// accept looks into t: the one place where a decision needs that. Managed
-// identities know one tenant whatever they are asked, and a secret left in the
-// environment would otherwise win over the person who is signed in.
-func (o *Order) accept(t token.Token) error {
-	e := &token.Error{Class: token.Misconfigured, Source: t.Source(), Err: errNotAccepted}
-	switch who := t.Identity(); {
-	case isGUID(o.o.Tenant) && who.TenantID != "" && !strings.EqualFold(o.o.Tenant, who.TenantID):
-		e.Message = "its token is of tenant " + who.TenantID + ", not of " + o.o.Tenant
-		e.Hint = "check tenant of the audience, and whose credential is configured here"
-	case o.o.UserOnly && who.Kind != token.User:
-		e.Message = fmt.Sprintf("its token is of %s, and identity is \"user\"", describe(who))
-		e.Hint = `unset AZURE_CLIENT_SECRET and the like, or set sources = ["az"] for the audience`
-	default:
-		return nil
+	if err := o.accept(s, t, stale); err != nil {
+		return token.Token{}, err
 	}
-	return e
-}
-
-// describe names an identity that is no person's.
-func describe(who token.Identity) string {
-	switch {
-	case who.Kind != token.Application:
-		return "nobody that it names"
-	case who.Name == "":
-		return "an application"
-	}
-	return "the application " + who.Name
+	return t, nil
 }
 
 // passesOn reports whether the next source may try after err.
@@ -172,34 +139,48 @@ func (o *Order) maySignIn(ask token.Ask) bool {
 	return o.o.SignIn != nil && !ask.Quiet && (ask.Rejected.IsZero() || ask.Claims != "")
 }
 
-// toSignIn returns the first failure that a sign-in would mend: the user's
-// order of sources is the order of preference.
-func toSignIn(failures []failure) (failure, bool) {
-	i := slices.IndexFunc(failures, func(f failure) bool {
+// toSignIn returns the failures that a sign-in would mend: the user's order of
+// sources is the order of preference.
+func toSignIn(failures []failure) (list []failure) {
+	for _, f := range failures {
 		class := classOf(f.err)
 		_, interactive := f.source.(Interactive)
-		return interactive && !errors.Is(f.err, token.ErrSame) && (class == token.SignIn || class == token.Consent)
-	})
-	if i < 0 {
-		return failure{}, false
+		if interactive && !errors.Is(f.err, token.ErrSame) && (class == token.SignIn || class == token.Consent) {
+			list = append(list, f)
+		}
 	}
-	return failures[i], true
+	return list
 }
 
-// signIn has a person sign in to the source of f, and asks it once more.
-func (o *Order) signIn(ctx context.Context, f failure, ask token.Ask) (token.Token, error) {
-	cause, _ := errors.AsType[*token.Error](f.err) // toSignIn has read its class
-	s := f.source.(Interactive)
-	err := o.o.SignIn(ctx, Need{Source: s, Cause: cause, Asked: f.asked, Claims: ask.Claims})
-	if err == nil {
-		o.wanting[f.index].Store(false)
-		// The claims are met by the session now; asked for again, they would
-		// be told to sign in again by tools that cannot hand them on.
-		return o.ask(ctx, s, token.Ask{Rejected: ask.Rejected})
+// signIn has a person sign in to the first source of list where that is
+// possible, and asks it once more.
+func (o *Order) signIn(ctx context.Context, list, failures []failure, ask token.Ask) (token.Token, error) {
+	for i, f := range list {
+		err := o.signInTo(ctx, f, ask)
+		switch {
+		case err == nil:
+			o.wanting[f.index].Store(false)
+			// The claims are met by the session now; asked for again, they would
+			// be told to sign in again by tools that cannot hand them on.
+			return o.ask(ctx, f.source, token.Ask{Rejected: ask.Rejected})
+		case classOf(err) == token.NotInstalled && i < len(list)-1:
+			continue // no browser, say
+		}
+		return token.Token{}, alsoTell(err, f.err, failures)
 	}
+	panic("unreachable: the last of list returns")
+}
+
+// signInTo has a person sign in to the source of f.
+func (o *Order) signInTo(ctx context.Context, f failure, ask token.Ask) error {
+	cause, _ := errors.AsType[*token.Error](f.err) // toSignIn has read its class
+	err := o.o.SignIn(ctx, Need{Source: f.source.(Interactive), Cause: cause, Asked: f.asked, Claims: ask.Claims})
 	how, ok := errors.AsType[*token.Error](err)
-	if !ok || how == cause {
-		return token.Token{}, f.err
+	switch {
+	case err == nil:
+		return nil
+	case !ok, how == cause:
+		return f.err
 	}
 	// What the identity service said stays; how the sign-in stands is added.
 	e := *cause
@@ -210,79 +191,5 @@ func (o *Order) signIn(ctx context.Context, f failure, ask token.Ask) (token.Tok
 	if how.Message != "" {
 		e.Message += "; " + how.Message
 	}
-	return token.Token{}, &e
-}
-
-// summary is the error for all failures: the only one, the one that ended the
-// search, the first that a person can mend, or else all of them in one line.
-func summary(failures []failure) error {
-	last := failures[len(failures)-1].err
-	if len(failures) == 1 || !passesOn(last) {
-		return last
-	}
-	for _, telling := range []func(error) bool{
-		func(err error) bool { return classOf(err) == token.SignIn },
-		func(err error) bool { return errors.Is(err, errNotAccepted) },
-	} {
-		for _, f := range failures {
-			if telling(f.err) {
-				return alsoTell(f.err, f.err, failures)
-			}
-		}
-	}
-	return noneHasOne(failures)
-}
-
-// alsoTell adds to err, which tells of the failure main, what the other
-// sources said that were not just absent.
-func alsoTell(err, main error, failures []failure) error {
-	e, ok := errors.AsType[*token.Error](err)
-	if !ok {
-		return err
-	}
-	var others []string
-	for _, f := range failures {
-		if f.err != main && (classOf(f.err) == token.SignIn || errors.Is(f.err, errNotAccepted)) {
-			others = append(others, f.err.Error())
-		}
-	}
-	if others == nil {
-		return err
-	}
-	all := *e
-	all.Message += "; " + strings.Join(others, "; ")
-	return &all
-}
-
-// noneHasOne is the error when no source has anything to begin with.
-func noneHasOne(failures []failure) error {
-	all := &token.Error{Class: token.NotInstalled}
-	var messages, hints []string
-	var stale []func() bool
-	for _, f := range failures {
-		e, ok := errors.AsType[*token.Error](f.err)
-		if !ok {
-			continue
-		}
-		messages = append(messages, e.Error())
-		if e.Hint != "" && !slices.Contains(hints, e.Hint) {
-			hints = append(hints, e.Hint)
-		}
-		if e.Stale != nil {
-			stale = append(stale, e.Stale)
-		}
-		if errors.Is(e, ErrNoCredential) {
-			all.Err = ErrNoCredential
-		}
-	}
-	all.Message = strings.Join(messages, "; ")
-	all.Hint = strings.Join(hints, "; or ")
-	all.Stale = func() bool { return slices.ContainsFunc(stale, func(f func() bool) bool { return f() }) }
-	return all
-}
-
-// isGUID reports whether s has the form of one; a tenant may be a domain too,
-// which tokens do not name.
-func isGUID(s string) bool {
-	return len(s) == 36 && strings.Count(s, "-") == 4 && only(s, "-")
+	return &e
 }

@@ -106,6 +106,16 @@ func (p *Person) Close() {
 // no challenge in particular, so that the command is the same for all claims.
 func (p *Person) Command(string) string { return p.login }
 
+// Kept reports whether a sign-in outlives the process in which it is made: if
+// not, one made by another process helps nobody here.
+func (p *Person) Kept() bool { return p.session.kept() }
+
+// watch implements [watched].
+func (p *Person) watch() func() bool {
+	m := p.session.mark()
+	return func() bool { return p.session.since(m) }
+}
+
 // Token yields a token of who signed in, in this process or, where the system
 // has a store for that, in any. It never asks anybody for anything: without a
 // session that serves it fails with [token.SignIn]. It returns when ctx ends,
@@ -134,7 +144,7 @@ func (p *Person) acquire(ctx context.Context, ask token.Ask, h *hearing) (r resu
 	}
 	credential := p.session.credential()
 	if credential == nil {
-		return result{err: p.stale(p.fail(nobody), m)}
+		return result{err: p.stale(p.fail(p.absent()), m)}
 	}
 	if forced(ask) && o.Claims == "" {
 		o.Claims = "{}" // has the refresh token redeemed, whatever is cached
@@ -148,6 +158,16 @@ func (p *Person) acquire(ctx context.Context, ask token.Ask, h *hearing) (r resu
 		return result{err: p.fail(unusable)}
 	}
 	return result{token: t}
+}
+
+// absent is the reason when nobody has signed in. Where no sign-in but our own
+// would be known here, the command for one is no help.
+func (p *Person) absent() reason {
+	if p.session.path != "" && !p.session.kept() {
+		return reason{nobody.class, nobody.message + ", and this system has no store for one that was made elsewhere",
+			`set login = "auto" in [token], or add "az" to the audience's sources`}
+	}
+	return nobody
 }
 
 // stale has e tell whether somebody has signed in since m.

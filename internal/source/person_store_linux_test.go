@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
 	"github.com/injectproxy/injectproxy/internal/entratest"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -70,6 +72,23 @@ func TestSystemWithoutAStoreKeepsSignInsInMemory(t *testing.T) {
 	}
 	_, err := k.person(NewDeviceCode, Entra{ClientID: api, Tenant: tenant}).Token(guarded(t), token.Ask{})
 	wantError(t, err, token.SignIn)
+}
+
+func TestWithoutAStoreTheRemedyIsNoSignInElsewhere(t *testing.T) {
+	k := newKeeper(t)
+	k.sessions.store = func() (azidentity.Cache, bool) { return azidentity.Cache{}, false }
+	p := k.person(NewDeviceCode, Entra{ClientID: api, Tenant: tenant})
+	if p.Kept() {
+		t.Error("a sign-in is said to outlive the process")
+	}
+	_, err := p.Token(guarded(t), token.Ask{})
+	if e := wantError(t, err, token.SignIn); strings.Contains(e.Hint, "injectproxy login") || !strings.Contains(e.Hint, `login = "auto"`) {
+		t.Errorf("hint %q", e.Hint)
+	}
+	kept := newKeeper(t).person(NewDeviceCode, Entra{ClientID: api, Tenant: tenant})
+	if !kept.Kept() {
+		t.Error("a sign-in is said to end with the process")
+	}
 }
 
 func TestSignInElsewhereReplacesTheAccount(t *testing.T) {

@@ -102,6 +102,15 @@ type session struct {
 	record  fs.FileInfo // of the file that current comes from, or that it left
 }
 
+// kept reports whether a sign-in outlives this process.
+func (s *session) kept() bool {
+	if s.path == "" {
+		return false
+	}
+	_, ok := s.store()
+	return ok
+}
+
 // mark is a moment in a session's life.
 type mark struct {
 	signIns int64
