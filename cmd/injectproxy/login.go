@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -98,12 +99,14 @@ func (l *login) named(ctx context.Context, name string) error {
 		return &failure{status: exitUsage, err: fmt.Errorf("audience %s has no source that a person can sign in to", name),
 			hint: `az, device-code and browser are such sources; the audience's key sources names them`}
 	}
-	return l.signIn(ctx, a, list[0])
+	return l.first(ctx, a, list)
 }
 
-// all signs in to each audience that has no token and can be signed in to.
+// all signs in to each audience that has no token and can be signed in to. One
+// that fails does not keep the others from it.
 func (l *login) all(ctx context.Context) error {
 	tried := 0
+	var first error
 	for _, a := range l.cfg.Audiences {
 		list, err := l.interactive(a)
 		if err != nil {
@@ -113,14 +116,19 @@ func (l *login) all(ctx context.Context) error {
 			continue
 		}
 		tried++
-		if err := l.missing(ctx, a, list); err != nil {
+		err = l.missing(ctx, a, list)
+		if ctx.Err() != nil {
 			return err
 		}
+		if err != nil && first != nil {
+			fmt.Fprintf(l.stderr, "%v\n", err)
+		}
+		first = cmp.Or(first, err)
 	}
 	if tried == 0 {
 		return errors.New("no audience has a source that a person can sign in to")
 	}
-	return nil
+	return first
 }
 
 // missing signs in to a unless it has a token.
@@ -137,7 +145,7 @@ func (l *login) missing(ctx context.Context, a *config.Audience, list []source.I
 	if !ok || e.Class != token.SignIn && e.Class != token.Consent {
 		return told(a, err)
 	}
-	return l.signIn(ctx, a, list[0])
+	return l.first(ctx, a, list)
 }
 
 // interactive returns the sources of a that a person can sign in to.
@@ -157,16 +165,36 @@ func (l *login) interactive(a *config.Audience) (list []source.Interactive, err 
 	return list, nil
 }
 
-// signIn has the person sign in to s, and shows whose token that yields.
+// first signs in to the first source of list where that is possible.
+func (l *login) first(ctx context.Context, a *config.Audience, list []source.Interactive) error {
+	var err error
+	for _, s := range list {
+		err = l.signIn(ctx, a, s)
+		if e, ok := errors.AsType[*token.Error](err); !ok || e.Class != token.NotInstalled {
+			return err
+		}
+	}
+	return err
+}
+
+// signIn has the person sign in to s, and shows whose token a has thereby.
 func (l *login) signIn(ctx context.Context, a *config.Audience, s source.Interactive) error {
 	limited, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
-	fmt.Fprintf(l.stderr, "audience %s: signing in (%s)\n", a.Name, s.Command(""))
+	fmt.Fprintf(l.stderr, "audience %s: signing in\n", a.Name)
 	err := s.SignIn(limited, "", func(message string) { fmt.Fprintln(l.stderr, message) })
 	if err != nil {
 		return told(a, err)
 	}
-	t, err := l.token(ctx, s)
+	if p, ok := s.(*source.Person); ok && !p.Kept() {
+		return &failure{status: exitFailed, err: fmt.Errorf("audience %s: the sign-in ended with this command: the system has no store to keep it in", a.Name),
+			hint: `set login = "auto" in [token], for serve to open the sign-in itself, or add "az" to the audience's sources`}
+	}
+	src, err := l.of(a)
+	if err != nil {
+		return err
+	}
+	t, err := l.token(ctx, src) // the one that serve will use, be it another source's
 	if err != nil {
 		return told(a, err)
 	}
