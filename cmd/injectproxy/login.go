@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -105,8 +104,7 @@ func (l *login) named(ctx context.Context, name string) error {
 // all signs in to each audience that has no token and can be signed in to. One
 // that fails does not keep the others from it.
 func (l *login) all(ctx context.Context) error {
-	tried := 0
-	var first error
+	tried, failed := 0, false
 	for _, a := range l.cfg.Audiences {
 		list, err := l.interactive(a)
 		if err != nil {
@@ -120,15 +118,22 @@ func (l *login) all(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
-		if err != nil && first != nil {
-			fmt.Fprintf(l.stderr, "%v\n", err)
+		if err != nil {
+			failed = true
+			hint := ""
+			if f, ok := errors.AsType[*failure](err); ok {
+				hint = f.hint
+			}
+			printError(l.stderr, err, hint)
 		}
-		first = cmp.Or(first, err)
 	}
 	if tried == 0 {
 		return errors.New("no audience has a source that a person can sign in to")
 	}
-	return first
+	if failed {
+		return &failure{status: exitFailed} // each has been told
+	}
+	return nil
 }
 
 // missing signs in to a unless it has a token.

@@ -102,12 +102,15 @@ func TestLoginThatCannotBeSaysWhy(t *testing.T) {
 		says   []string
 		runs   int
 	}{
-		"unknown":        {[]string{"gateway"}, "", 2, []string{`error: there is no audience "gateway"`, "a, b, static"}, 0},
-		"static":         {[]string{"static"}, "", 2, []string{"error: audience static", "hint: ", "device-code"}, 0},
-		"too many":       {[]string{"a", "b"}, "", 2, []string{"error: "}, 0},
-		"declined":       {[]string{"a"}, "login-declined", 1, []string{"error: audience a: az: AADSTS65004", "hint: " + loginOne + "\n"}, 1},
-		"policy":         {[]string{"a"}, "login-53003", 1, []string{"error: audience a: az: AADSTS53003", "hint: "}, 1},
-		"declined, all":  {nil, "login-declined", 1, []string{"error: audience a: az: AADSTS65004", "hint: " + loginOne + "\n"}, 2},
+		"unknown":  {[]string{"gateway"}, "", 2, []string{`error: there is no audience "gateway"`, "a, b, static"}, 0},
+		"static":   {[]string{"static"}, "", 2, []string{"error: audience static", "hint: ", "device-code"}, 0},
+		"too many": {[]string{"a", "b"}, "", 2, []string{"error: "}, 0},
+		"declined": {[]string{"a"}, "login-declined", 1, []string{"error: audience a: az: AADSTS65004", "hint: " + loginOne + "\n"}, 1},
+		"policy":   {[]string{"a"}, "login-53003", 1, []string{"error: audience a: az: AADSTS53003", "hint: "}, 1},
+		"declined, all": {nil, "login-declined", 1, []string{
+			"error: audience a: az: AADSTS65004", "hint: " + loginOne + "\n",
+			"error: audience b: az: AADSTS65004", "hint: az login --scope api://" + apiTwo + "/.default --allow-no-subscriptions\n",
+		}, 4},
 		"not understood": {[]string{"a"}, "unrecognised-argument", 1, []string{"error: audience a: az", "hint: az upgrade"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
