@@ -10,6 +10,27 @@ import (
 
 // With and without slashes at its end, a resource is one audience to Entra, and
 // so it is here: one acquisition for all rules.
+// An audience of users must not be handed the token of one like it that takes
+// anybody's, nor one without az that of az.
+func TestAudiencesThatDifferInWhoseTokenTheyTakeShareNone(t *testing.T) {
+	a := newIdentity(t)
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	tables := ""
+	for name, more := range map[string]string{"any": "", "user": "identity = \"user\"\n", "az": "sources = [\"az\"]\n"} {
+		tables += fmt.Sprintf("[audience.%s]\nclient_id = %q\n%s", name, apiOne, more)
+		tables += fmt.Sprintf("[[rule]]\nprefix = %q\naudience = %q\n", o.url("/"+name+"/"), name)
+	}
+	b := newTestbed(t, settings{entra: a, tables: tables})
+	c := b.client("h2")
+	call(t, c, "GET", o.url("/any/x"), nil).wantStatus(t, http.StatusOK)
+	for _, name := range []string{"user", "az"} {
+		call(t, c, "GET", o.url("/"+name+"/x"), nil).problem(t, http.StatusBadGateway)
+	}
+	if n := len(o.taken()); n != 1 {
+		t.Errorf("%d requests arrived, want that of the first audience", n)
+	}
+}
+
 func TestAudiencesThatMeanTheSameShareOneToken(t *testing.T) {
 	a := newIdentity(t)
 	var seen []string

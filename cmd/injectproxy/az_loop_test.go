@@ -40,7 +40,7 @@ func TestAzIsNotSentThroughUs(t *testing.T) {
 		}, nil},
 		"configured": {"CONFIGURED", []string{
 			"HTTPS_PROXY=http://127.0.0.1:PORT", "https_proxy=http://localhost:PORT", "http_proxy=http://127.0.0.1:3128", "ALL_PROXY=127.0.0.1:PORT", "no_proxy=*",
-		}, []string{"HTTPS_PROXY=CONFIGURED", "HTTP_PROXY=CONFIGURED", "NO_PROXY=internal.example.test"}},
+		}, []string{"HTTPS_PROXY=CONFIGURED", "HTTP_PROXY=CONFIGURED", "NO_PROXY=internal.example.test,localhost,127.0.0.1,::1,169.254.169.254"}},
 		"environment, by address": {"env", []string{
 			"HTTPS_PROXY=http://127.0.0.1:PORT", "https_proxy=127.0.0.1:PORT", "HTTP_PROXY=http://user:password@127.0.0.1:PORT/",
 			"http_proxy=https://127.0.0.1:PORT", "ALL_PROXY=socks5://127.0.0.1:PORT", "all_proxy=http://[::ffff:127.0.0.1]:PORT",
@@ -48,10 +48,11 @@ func TestAzIsNotSentThroughUs(t *testing.T) {
 		"environment, by name": {"env", []string{
 			"HTTPS_PROXY=http://localhost:PORT", "https_proxy=localhost:PORT", "HTTP_PROXY=http://LOCALHOST:PORT",
 			"http_proxy=http://user:password@localhost:PORT/path", "ALL_PROXY=http://0.0.0.0:PORT", "no_proxy=localhost:PORT",
-		}, []string{"no_proxy=localhost:PORT"}},
+		}, []string{"no_proxy=localhost:PORT,localhost,127.0.0.1,::1,169.254.169.254"}},
+		"environment, none spared": {"env", []string{"HTTPS_PROXY=http://127.0.0.1:1"}, []string{"HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=localhost,127.0.0.1,::1,169.254.169.254"}},
 		"environment, another": {"env", []string{
 			"HTTPS_PROXY=http://127.0.0.1:1", "https_proxy=http://127.0.0.1:PORT", "NO_PROXY=example.test",
-		}, []string{"HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=example.test"}},
+		}, []string{"HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=example.test,localhost,127.0.0.1,::1,169.254.169.254"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -113,7 +114,7 @@ func TestNothingOfOursPassesThroughUs(t *testing.T) {
 	d.log.wait(t, `msg="first token"`, "source=az")
 	d.log.wait(t, `msg="first token"`, "source=default")
 	for _, r := range az.wait(1) {
-		if got, want := r.proxyVariables(), []string{"HTTPS_PROXY=" + board.url(nil), "HTTP_PROXY=" + board.url(nil), "NO_PROXY="}; !slices.Equal(got, want) {
+		if got, want := r.proxyVariables(), []string{"HTTPS_PROXY=" + board.url(nil), "HTTP_PROXY=" + board.url(nil), "NO_PROXY=localhost,127.0.0.1,::1,169.254.169.254"}; !slices.Equal(got, want) {
 			t.Errorf("az has %q, want %q", got, want)
 		}
 		if bundle := filepath.Join(home, "ca", "bundle.pem"); r.variable("REQUESTS_CA_BUNDLE") != bundle || r.variable("SSL_CERT_FILE") != bundle {

@@ -218,6 +218,7 @@ func TestSignInIsTheUsersToMakeUnlessTheModeIsAuto(t *testing.T) {
 					s.notify = func(title, message string) { notices <- title + ": " + message }
 				})
 			az := b.az(a)
+			az.version = "2.76.0"
 			c := b.client("h2")
 			noticed := func(command string) {
 				t.Helper()

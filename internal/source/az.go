@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -20,6 +21,10 @@ type Az struct {
 	tool  *tool
 	scope string
 	args  []string // of az account get-access-token
+
+	// Whether az is known to take the claims of a challenge, as of when it was
+	// asked last. What it does not take would make a command that fails.
+	claims atomic.Bool
 }
 
 // Az returns the source of e's tokens from az. It runs nothing yet, and fails
@@ -61,7 +66,7 @@ func azFiles(env []string) []string {
 func (a *Az) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	got, err := a.tool.ask(ctx, a.args...)
 	if err != nil {
-		return token.Token{}, a.challenged(err, ask.Claims)
+		return token.Token{}, a.challenged(ctx, err, ask.Claims)
 	}
 	if ask.Rejected.IsZero() || !got.Equal(ask.Rejected) {
 		return got, nil
@@ -70,13 +75,14 @@ func (a *Az) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 		return token.Token{}, a.tool.same()
 	}
 	e := a.tool.fail(reason{token.SignIn, "the API wants more of the sign-in than az has", "{login}"})
-	return token.Token{}, a.challenged(e, ask.Claims)
+	return token.Token{}, a.challenged(ctx, e, ask.Claims)
 }
 
 // challenged returns err with claims in its hint, if that is a sign-in: one
 // without them would soon be followed by another.
-func (a *Az) challenged(err error, claims string) error {
-	if e, ok := errors.AsType[*token.Error](err); ok {
+func (a *Az) challenged(ctx context.Context, err error, claims string) error {
+	if e, ok := errors.AsType[*token.Error](err); ok && claims != "" && strings.Contains(e.Hint, a.tool.login) {
+		a.learn(ctx)
 		e.Hint = strings.Replace(e.Hint, a.tool.login, a.Command(claims), 1)
 	}
 	return err
@@ -85,9 +91,11 @@ func (a *Az) challenged(err error, claims string) error {
 // watch implements [watched].
 func (a *Az) watch() func() bool { return watch(a.tool.files) }
 
-// Command is what signs in to the same from a terminal.
+// Command is what signs in to the same from a terminal. The claims are in it
+// only if az was found to take them (from 2.76), which each challenge makes
+// [Az.Token] find out.
 func (a *Az) Command(claims string) string {
-	if claims == "" {
+	if claims == "" || !a.claims.Load() {
 		return a.tool.login
 	}
 	return a.tool.login + " --claims-challenge " + encodeClaims(claims)

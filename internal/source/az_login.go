@@ -30,7 +30,7 @@ func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string
 		return t.ended(ctx, "another sign-in did not end in time")
 	}
 	defer done()
-	args := a.loginArgs(claims != "" && a.takesClaims(ctx), claims)
+	args := a.loginArgs(claims != "" && a.learn(ctx), claims)
 	if codeNeeded(runtime.GOOS, t.env) {
 		args = append(args, "--use-device-code")
 	} else {
@@ -43,7 +43,7 @@ func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string
 	case ctx.Err() != nil:
 		return t.ended(ctx, "the sign-in was not finished in time")
 	}
-	return a.challenged(t.failure(ctx, err, stderr), claims)
+	return a.challenged(ctx, t.failure(ctx, err, stderr), claims)
 }
 
 // tellCode returns what tells a device code once it is in standard error. It
@@ -69,6 +69,14 @@ func (a *Az) loginArgs(challenged bool, claims string) []string {
 	}
 	// A tenant may well have APIs and no subscription.
 	return append(args, "--allow-no-subscriptions", "--output", "none")
+}
+
+// learn notes whether az takes claims, and reports it. It is asked each time: it
+// may have been upgraded.
+func (a *Az) learn(ctx context.Context) bool {
+	takes := a.takesClaims(ctx)
+	a.claims.Store(takes)
+	return takes
 }
 
 // takesClaims reports whether az is known to take a claims challenge: an

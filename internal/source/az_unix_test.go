@@ -84,6 +84,13 @@ func TestRefusedTokenOfAzIsTheSameUntilSomebodySignsIn(t *testing.T) {
 	}
 
 	const claims = `{"access_token":{"nbf":{"essential":true}}}`
+	s.plays("version", part{Stdout: `{"azure-cli": "2.75.0"}`})
+	_, err = a.Token(t.Context(), token.Ask{Rejected: refused, Claims: claims})
+	if e := wantError(t, err, token.SignIn); errors.Is(err, token.ErrSame) || e.Hint != a.Command("") {
+		t.Errorf("an az that takes no claims is to be run with them: %q", e.Hint)
+	}
+
+	s.plays("version", part{Stdout: `{"azure-cli": "2.76.0"}`})
 	_, err = a.Token(t.Context(), token.Ask{Rejected: refused, Claims: claims})
 	e = wantError(t, err, token.SignIn)
 	const encoded = "eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZX19fQ=="

@@ -31,6 +31,9 @@ func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r res
 			r = result{err: d.fail(reason{token.Unknown, "azidentity panicked", "report it, with the version that injectproxy version prints"})}
 		}
 	}()
+	if r, ok := ofTools(); ok {
+		return result{err: d.none(r)}
+	}
 	credential, err := d.credential()
 	if err != nil {
 		return result{err: d.fail(reason{token.Misconfigured, chainVariable + " has a value that is not known", "unset " + chainVariable})}
@@ -41,16 +44,16 @@ func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r res
 		Claims:    ask.Claims,
 		EnableCAE: true, // always: each setting has a cache of its own
 	}
-	if forced(ask) && o.Claims == "" && !developerTools() {
+	if forced(ask) && o.Claims == "" {
 		// The cache of managed identities is the process's. Claims pass it
-		// by, and are not sent. The developer's tools would fail on them.
+		// by, and are not sent.
 		o.Claims = "{}"
 	}
 	got, err := credential.GetToken(context.WithValue(ctx, tripKey{}, seen), o)
 	if err != nil {
 		return result{err: d.failure(ctx, err, seen)}
 	}
-	if d.entra.Tenant != "" && !isGUID(d.entra.Tenant) && !developerTools() && seen.managed() {
+	if d.entra.Tenant != "" && !isGUID(d.entra.Tenant) && seen.managed() {
 		// It knows one tenant whatever it is asked, and its token names that by
 		// its GUID: nothing here can tell whether it is the one that is meant.
 		e := d.fail(reason{token.Misconfigured, "a managed identity's token may be of another tenant than " + d.entra.Tenant, "write the tenant's GUID as tenant of the audience"})
@@ -86,14 +89,16 @@ func (d *Default) credential() (*azidentity.DefaultAzureCredential, error) {
 	return azidentity.NewDefaultAzureCredential(&d.options)
 }
 
-// developerTools reports whether the user chose az, azd or PowerShell.
-func developerTools() bool {
-	switch chosen := os.Getenv(chainVariable); strings.ToLower(chosen) {
-	case "azureclicredential", "azuredeveloperclicredential", "azurepowershellcredential":
-		return true
-	default:
-		return chosen == "dev"
-	}
+// ofTools says why there is nothing to be had here if the user chose az, azd or
+// PowerShell. azidentity would run them with the whole of our environment, by a
+// shell, and without an end; they are sources of their own.
+func ofTools() (r reason, chosen bool) {
+	name := os.Getenv(chainVariable)
+	source := map[string]string{
+		"azureclicredential": "az", "azuredeveloperclicredential": "azd", "azurepowershellcredential": "powershell", "dev": "az",
+	}[strings.ToLower(name)]
+	return reason{token.Misconfigured, chainVariable + "=" + name + " leaves it to the source " + source,
+		`set sources = ["` + source + `"] for the audience, or unset ` + chainVariable}, source != ""
 }
 
 func newClient(t *http.Transport) *http.Client {

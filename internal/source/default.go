@@ -107,16 +107,12 @@ func (d *Default) Close() {
 // Token acquires a token. When ask wants another one, the caches of azidentity
 // and MSAL are passed by; what comes may be the same nevertheless.
 //
-// It returns when ctx ends, and after 8 s at the latest unless the user chose
-// the developer's tools, which take longer. azidentity's locks do not heed
-// ctx: the call runs in a goroutine that outlives ctx until its requests have
-// noticed, and that Close waits for.
+// It returns when ctx ends, and after 8 s at the latest. azidentity's locks do
+// not heed ctx: the call runs in a goroutine that outlives ctx until its
+// requests have noticed, and that Close waits for.
 func (d *Default) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
-	if !developerTools() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d.limit, errLimit)
-		defer cancel()
-	}
+	ctx, expire := context.WithTimeoutCause(ctx, d.limit, errLimit)
+	defer expire()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()

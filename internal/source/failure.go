@@ -54,7 +54,7 @@ func (d *Default) failure(ctx context.Context, err error, seen *trip) error {
 	}
 	switch {
 	case !answered:
-		return d.none(unconfigured())
+		return d.unconfigured()
 	case host == metadataHost:
 		return d.none(noMetadata("an answer that is none"))
 	case netErr != nil:
@@ -137,6 +137,17 @@ func unreached(host string, err error) reason {
 		r.message = host + " did not answer in time"
 	}
 	return r
+}
+
+// unconfigured is the failure of a chain that had nothing to try.
+func (d *Default) unconfigured() *token.Error {
+	r, whole := unconfigured()
+	if !whole {
+		return d.none(r)
+	}
+	e := d.fail(r)
+	e.Stale = func() bool { return true } // whoever replaces a file does not tell
+	return e
 }
 
 func (d *Default) none(r reason) *token.Error {

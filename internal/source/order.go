@@ -51,6 +51,7 @@ type Need struct {
 type Order struct {
 	sources []token.Source
 	wanting []atomic.Bool // by source: it wanted a sign-in when it was asked last
+	served  atomic.Int64  // number of the source of the last token, from 1
 	o       OrderOptions
 }
 
@@ -71,8 +72,10 @@ func (o *Order) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 		t, err := o.ask(ctx, s, ask)
 		o.watch(i, ask, err)
 		if err == nil {
+			o.served.Store(int64(i) + 1)
 			return t, nil
 		}
+		err = o.lapse(i, ask, err)
 		failures = append(failures, failure{i, s, asked, err})
 		if !passesOn(err) {
 			break
@@ -91,6 +94,20 @@ type failure struct {
 	source token.Source
 	asked  time.Time
 	err    error
+}
+
+// lapse makes a passing trouble of it when the source that has served so far
+// is without its credential all at once, as a managed identity whose metadata
+// service is silent for a moment: while the old token serves, or was merely
+// refused, nobody else is to step in. Without a token, somebody may.
+func (o *Order) lapse(i int, ask token.Ask, err error) error {
+	e, ok := errors.AsType[*token.Error](err)
+	if !ok || !errors.Is(err, ErrNoCredential) || o.served.Load() != int64(i)+1 || !ask.Quiet && ask.Rejected.IsZero() {
+		return err
+	}
+	passing := *e
+	passing.Class, passing.Err = token.Transient, nil
+	return &passing
 }
 
 // watch notes what came of asking source i, and tells if it is back. A challenge
@@ -160,6 +177,7 @@ func (o *Order) signIn(ctx context.Context, list, failures []failure, ask token.
 		switch {
 		case err == nil:
 			o.wanting[f.index].Store(false)
+			o.served.Store(int64(f.index) + 1)
 			// The claims are met by the session now; asked for again, they would
 			// be told to sign in again by tools that cannot hand them on.
 			return o.ask(ctx, f.source, token.Ask{Rejected: ask.Rejected})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -121,5 +122,41 @@ func TestManagedIdentityIsNotAskedForATenantThatItsTokenCannotName(t *testing.T)
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestSourceThatServedIsNotReplacedForAMomentOfSilence(t *testing.T) {
+	rejected, err := token.New("one", "default", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		ask    token.Ask
+		first  []any
+		passes bool
+	}{
+		{"a refresh", token.Ask{Quiet: true}, []any{"one", nothing}, false},
+		{"a refused token", token.Ask{Rejected: rejected}, []any{"one", nothing}, false},
+		{"no token is left", token.Ask{}, []any{"one", nothing}, true},
+		{"a refresh of somebody else's token", token.Ask{Quiet: true}, []any{nothing, nothing}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := NewOrder(OrderOptions{}, answers("default", tt.first...), answers("az", "two"))
+			if _, err := o.Token(t.Context(), token.Ask{}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := o.Token(t.Context(), tt.ask)
+			if passed := got.Reveal() == "two"; passed != tt.passes || !passed && classOf(err) != token.Transient {
+				t.Errorf("%q, %v", got.Reveal(), err)
+			}
+		})
+	}
+}
+
+func TestWhatAPersonCanDoIsSaidFirst(t *testing.T) {
+	_, err := NewOrder(OrderOptions{}, answers("default", nothing), door{answers("az", absent)}).Token(t.Context(), token.Ask{})
+	if e, ok := errors.AsType[*token.Error](err); !ok || e.Hint != "install it; or set it" {
+		t.Errorf("%+v", err)
 	}
 }

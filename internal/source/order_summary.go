@@ -71,13 +71,19 @@ func noneHasOne(failures []failure) error {
 		}
 		messages = append(messages, e.Error())
 		if e.Hint != "" && !slices.Contains(hints, e.Hint) {
-			hints = append(hints, e.Hint)
+			// What a person can do comes first: there is one far more often than
+			// an application that lacks its secret.
+			if _, interactive := f.source.(Interactive); interactive {
+				hints = slices.Insert(hints, 0, e.Hint)
+			} else {
+				hints = append(hints, e.Hint)
+			}
 		}
 		if errors.Is(e, ErrNoCredential) {
 			all.Err = ErrNoCredential
 		}
 	}
-	all.Message = strings.Join(messages, "; ")
+	all.Message = "no source has a token: " + strings.Join(messages, "; ")
 	all.Hint = strings.Join(hints, "; or ")
 	return all
 }

@@ -74,7 +74,7 @@ func TestNextSourceHasItsTurnOnlyWhenTheOneBeforeHasNothing(t *testing.T) {
 		{"not signed in, then absent", signedIn, absent, "AADSTS70043", token.SignIn},
 		{"two that want a sign-in", elsewhere, signedIn, "default: AADSTS50076: a factor is due; az: AADSTS70043: the sign-in is over", token.SignIn},
 		{"nothing, then down", nothing, down, "is down", token.Transient},
-		{"neither is there", nothing, absent, "nothing is configured; az: is not installed", token.NotInstalled},
+		{"neither is there", nothing, absent, "no source has a token: default: nothing is configured; az: is not installed", token.NotInstalled},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := NewOrder(OrderOptions{}, answers("a", tt.first), answers("b", tt.second))

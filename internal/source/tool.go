@@ -112,7 +112,7 @@ func (t *tool) exited(status int, stderr []byte) *token.Error {
 }
 
 func (t *tool) absent(message string) *token.Error {
-	e := t.fail(reason{token.NotInstalled, message, "install " + t.name + ", or leave it out of sources"})
+	e := t.fail(reason{token.NotInstalled, message, "install " + t.name + " and run {login}"})
 	e.Stale = func() bool {
 		_, err := t.find(programs(t.name)...)
 		return err == nil
