@@ -17,14 +17,14 @@ import (
 	"github.com/injectproxy/injectproxy/internal/config"
 )
 
-func newCACommand() *cobra.Command {
+func newCACommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ca",
-		Short: "Show the certificate authority that clients have to trust",
+		Short: "The certificate authority that clients have to trust",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCAShowCommand())
+	cmd.AddCommand(newCAShowCommand(), newCARotateCommand(g))
 	return cmd
 }
 
@@ -35,7 +35,8 @@ func newCAShowCommand() *cobra.Command {
 		Short: "Print the CA's files, fingerprint, constraints and expiry",
 		Long: `show prints where the CA lies, the SHA-256 of its root as trust stores show it,
 the hosts that it can sign for, how long it is valid, and how clients come to
-trust it. It changes nothing.
+trust it; while it is being rotated, the same of the one that follows, and the
+roots that nobody needs to trust any more. It changes nothing.
 
 Exit status: 0, or 1 if there is no CA yet or it cannot be used.`,
 		Args: cobra.NoArgs,
@@ -60,13 +61,16 @@ Exit status: 0, or 1 if there is no CA yet or it cannot be used.`,
 
 // caDescription is what there is to know about a CA, and its form in JSON.
 type caDescription struct {
-	File        string    `json:"file"`
-	Bundle      string    `json:"bundle,omitempty"` // "" until serve has written it
-	Subject     string    `json:"subject"`
-	Fingerprint string    `json:"fingerprint_sha256"`
-	Permit      caPermit  `json:"permit"`
-	NotBefore   time.Time `json:"not_before"`
-	NotAfter    time.Time `json:"not_after"`
+	File        string         `json:"file"`
+	Bundle      string         `json:"bundle,omitempty"` // "" until serve has written it
+	Subject     string         `json:"subject"`
+	Fingerprint string         `json:"fingerprint_sha256"`
+	Permit      caPermit       `json:"permit"`
+	NotBefore   time.Time      `json:"not_before"`
+	NotAfter    time.Time      `json:"not_after"`
+	EndsSoon    bool           `json:"ends_soon"`
+	Next        *caDescription `json:"next,omitempty"`    // during a rotation
+	Retired     []string       `json:"retired,omitempty"` // fingerprints
 
 	permit ca.Permit
 }
@@ -76,30 +80,51 @@ type caPermit struct {
 	IP  []netip.Prefix `json:"ip"`
 }
 
+// describeCA describes the CA in dir and what a rotation made of it.
 func describeCA(dir string) (*caDescription, error) {
 	authority, err := ca.Open(dir, nil)
-	if e, ok := errors.AsType[*ca.Error](err); ok {
-		return nil, &failure{status: exitFailed, err: e, hint: e.Hint}
-	}
 	if err != nil {
-		return nil, err
+		return nil, caFailure(err)
 	}
+	d := describeAuthority(authority)
+	d.Bundle = filepath.Join(dir, "bundle.pem")
+	if _, err := os.Stat(d.Bundle); errors.Is(err, fs.ErrNotExist) {
+		d.Bundle = ""
+	}
+	switch next, err := ca.Next(dir, nil); {
+	case err == nil:
+		d.Next = describeAuthority(next)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, caFailure(err)
+	}
+	retired, err := ca.Retired(dir)
+	for _, root := range retired {
+		d.Retired = append(d.Retired, ca.Fingerprint(root))
+	}
+	return d, err
+}
+
+func describeAuthority(authority *ca.Authority) *caDescription {
 	root, permit := authority.Root(), authority.Permit()
-	d := &caDescription{
+	return &caDescription{
 		File:        authority.RootFile(),
-		Bundle:      filepath.Join(dir, "bundle.pem"),
 		Subject:     root.Subject.CommonName,
 		Fingerprint: authority.Fingerprint(),
 		// In JSON nothing is [], not null.
 		Permit:    caPermit{DNS: append([]string{}, permit.DNS...), IP: append([]netip.Prefix{}, permit.IPs...)},
 		NotBefore: root.NotBefore,
 		NotAfter:  root.NotAfter,
+		EndsSoon:  authority.EndsSoon(),
 		permit:    permit,
 	}
-	if _, err := os.Stat(d.Bundle); errors.Is(err, fs.ErrNotExist) {
-		d.Bundle = ""
+}
+
+// caFailure is an error of package ca with its remedy.
+func caFailure(err error) error {
+	if e, ok := errors.AsType[*ca.Error](err); ok {
+		return &failure{status: exitFailed, err: e, hint: e.Hint}
 	}
-	return d, nil
+	return err
 }
 
 func (d *caDescription) print(w io.Writer, now time.Time) error {
@@ -109,20 +134,37 @@ func (d *caDescription) print(w io.Writer, now time.Time) error {
 		replacing = "  SSL_CERT_FILE=" + shellQuote(d.Bundle) + " …    (or CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE, GIT_SSL_CAINFO)\n"
 	}
 	file := shellQuote(d.File)
-	const day = 24 * time.Hour
-	_, err := fmt.Fprintf(w, `root         %s
-bundle       %s
-name         %s
-SHA-256      %s
-signs for    %s; nothing else
-valid until  %s (%d days)
-
+	var b strings.Builder
+	fmt.Fprintf(&b, "root         %s\nbundle       %s\n", d.File, bundle)
+	d.printFacts(&b, now)
+	if d.EndsSoon && d.Next == nil {
+		fmt.Fprintf(&b, "\nIt ends soon. What makes another: injectproxy ca rotate\n")
+	}
+	if d.Next != nil {
+		fmt.Fprintf(&b, "\nits successor, in use after injectproxy ca rotate --finish and to be trusted by then:\n"+
+			"root         %s\n", d.Next.File)
+		d.Next.printFacts(&b, now)
+	}
+	if len(d.Retired) > 0 {
+		fmt.Fprintf(&b, "\nretired, so clients need it no longer:\nSHA-256      %s\n", strings.Join(d.Retired, "\n             "))
+	}
+	fmt.Fprintf(&b, `
 have clients trust it:
   curl --cacert %s …
   NODE_EXTRA_CA_CERTS=%s node …
-%s`, d.File, bundle, d.Subject, d.Fingerprint, d.permit,
-		d.NotAfter.Format(time.DateOnly), d.NotAfter.Sub(now)/day, file, file, replacing)
+%s`, file, file, replacing)
+	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// printFacts prints what can be said of any CA.
+func (d *caDescription) printFacts(w io.Writer, now time.Time) {
+	const day = 24 * time.Hour
+	fmt.Fprintf(w, `name         %s
+SHA-256      %s
+signs for    %s; nothing else
+valid until  %s (%d days)
+`, d.Subject, d.Fingerprint, d.permit, d.NotAfter.Format(time.DateOnly), d.NotAfter.Sub(now)/day)
 }
 
 // shellQuote returns s as one word of a POSIX shell: configuration

@@ -90,7 +90,7 @@ func TestCAShowWithoutAUsableCANamesTheRemedy(t *testing.T) {
 		if err := os.WriteFile(file, []byte("damaged"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		wantFailure(t, file+": ", "remove the directory "+filepath.Dir(file))
+		wantFailure(t, file+": ", "injectproxy ca rotate, then injectproxy ca rotate --finish")
 	})
 }
 

@@ -101,7 +101,7 @@ all others pass as they are.`,
 	flags.StringVar(&g.logLevel, "log-level", "", "debug, info, warn or error, in place of log.level")
 	flags.StringVar(&g.logFormat, "log-format", "", "text or json, in place of log.format")
 	root.AddCommand(
-		newCACommand(),
+		newCACommand(g),
 		newCheckCommand(g),
 		newDemoCommand(),
 		newExplainCommand(g),

@@ -147,7 +147,7 @@ func openCA(cfg *config.Config, home string, log *slog.Logger) (*ca.Authority, e
 		return nil, err
 	}
 	bundle := bundleFile(home)
-	if err := ca.WriteBundle(bundle, authority.RootPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
+	if err := ca.WriteBundle(bundle, authority.TrustPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
 		// A CA that was put there read-only serves all the same.
 		log.Warn("the bundle for clients that replace their store is not up to date", "file", bundle, "error", err,
 			"hint", "make the directory writable and start injectproxy again")

@@ -118,7 +118,7 @@ func TestRuleOutsideTheCAIsOffAndSaysHowToMendIt(t *testing.T) {
 	d = startDaemon(t, home, nil)
 	d.log.wait(t, "a rule is off", "rule=added", "other.example.test", "hint=")
 	p := atDoor(t, d.addr, connectTo("other.example.test:443")).problem(t, http.StatusBadGateway)
-	if p.Error == nil || !strings.Contains(p.Detail, "Rule added is off") || !strings.Contains(p.Hint, filepath.Join(home, "ca")) {
+	if p.Error == nil || !strings.Contains(p.Detail, "Rule added is off") || p.Hint != "injectproxy ca rotate" {
 		t.Errorf("%+v", p)
 	}
 	o.nothing(t)
@@ -126,7 +126,11 @@ func TestRuleOutsideTheCAIsOffAndSaysHowToMendIt(t *testing.T) {
 	d.signal(os.Interrupt)
 	d.stopped()
 
-	must(t, os.RemoveAll(filepath.Join(home, "ca"))) // what the hint says
+	for _, args := range [][]string{strings.Fields(p.Hint)[1:], {"ca", "rotate", "--finish"}} {
+		if out, status := runToEnd(t, home, nil, args...); status != 0 {
+			t.Fatal(out)
+		}
+	}
 	d = startDaemon(t, home, nil)
 	o.taken()
 	call(t, d.client("h1", nil), "GET", "https://other.example.test/x", nil).wantStatus(t, http.StatusOK)

@@ -31,6 +31,7 @@ type Authority struct {
 	chain
 	permit Permit
 	dir    string // "" if it is in memory only
+	behind bool   // ca.pem is still the one from before a switch
 	now    func() time.Time
 
 	// leafKey serves every leaf of this process and never leaves its memory.
@@ -92,8 +93,19 @@ func (a *Authority) Check(host string) error {
 	return &Error{
 		Path:   a.RootFile(),
 		Reason: "the CA may sign for " + a.permit.String() + ", not for " + printable(host),
-		Hint:   a.remedy(),
+		Hint:   a.remedy(host),
 	}
+}
+
+// remedy is what to do about a host that the CA may not sign for.
+func (a *Authority) remedy(host string) string {
+	if a.dir == "" {
+		return "add the host to what the CA permits"
+	}
+	if next, err := Next(a.dir, a.now); err == nil && next.permit.Allows(host) {
+		return finishHint
+	}
+	return rotateHint
 }
 
 // Root returns the certificate that clients have to trust. It is shared: do
@@ -103,32 +115,43 @@ func (a *Authority) Root() *x509.Certificate { return a.root }
 // RootPEM returns the certificate that clients have to trust, in PEM.
 func (a *Authority) RootPEM() []byte { return certificatePEM(a.root) }
 
+// TrustPEM returns what clients have to trust to get along with this CA and,
+// while a rotation is under way, with the next one too: their roots, in PEM.
+func (a *Authority) TrustPEM() []byte {
+	pem := a.RootPEM()
+	if a.dir == "" {
+		return pem
+	}
+	if next, err := Next(a.dir, a.now); err == nil {
+		pem = append(pem, next.RootPEM()...)
+	}
+	return pem
+}
+
 // RootFile returns the file that holds [Authority.RootPEM], "" for an
 // ephemeral CA.
 func (a *Authority) RootFile() string {
-	if a.dir == "" {
+	switch {
+	case a.dir == "":
 		return ""
+	case a.behind:
+		return filepath.Join(a.dir, nextDir, rootFile)
 	}
 	return filepath.Join(a.dir, rootFile)
 }
 
-// Fingerprint returns the SHA-256 of the root as trust stores show it:
+// Fingerprint returns that of the root.
+func (a *Authority) Fingerprint() string { return Fingerprint(a.root) }
+
+// Fingerprint returns the SHA-256 of a certificate as trust stores show it:
 // upper-case hex bytes with colons between them.
-func (a *Authority) Fingerprint() string {
-	sum := sha256.Sum256(a.root.Raw)
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
 	pairs := make([]string, len(sum))
 	for i := range sum {
 		pairs[i] = hex.EncodeToString(sum[i : i+1])
 	}
 	return strings.ToUpper(strings.Join(pairs, ":"))
-}
-
-// remedy is what to do about a CA that does not fit.
-func (a *Authority) remedy() string {
-	if a.dir == "" {
-		return "add the host to what the CA permits"
-	}
-	return startOver(a.dir)
 }
 
 func certificatePEM(c *x509.Certificate) []byte {

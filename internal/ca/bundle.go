@@ -3,7 +3,9 @@ package ca
 import (
 	"bytes"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -48,6 +50,25 @@ func WriteBundle(file string, root []byte, extra []string, getenv func(string) s
 			b.add(data)
 		}
 	}
+	b.add(root)
+	if err := writeFile(file, b.out.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	return nil
+}
+
+// ExtendBundle adds root, in PEM, to a bundle that is there, and does nothing
+// without one: what WriteBundle put in stays as it is until the next WriteBundle.
+func ExtendBundle(file string, root []byte) error {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	var b bundle
+	b.add(data)
 	b.add(root)
 	if err := writeFile(file, b.out.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("ca: %w", err)

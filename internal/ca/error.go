@@ -1,9 +1,6 @@
 package ca
 
-import (
-	"fmt"
-	"strconv"
-)
+import "strconv"
 
 // Error is a CA that cannot be used as it is, or not for this. Nothing has
 // been changed on disk when it is returned.
@@ -25,11 +22,14 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// startOver is the remedy for every CA that cannot be kept: one is made by the
-// next command that needs it, and clients have to trust the new root.
-func startOver(dir string) string {
-	return fmt.Sprintf("remove the directory %s, start injectproxy again and have clients trust the new ca.pem", dir)
-}
+// The remedies for a CA that does not fit, as commands. A CA that is whole goes
+// on while the next one is made and clients come to trust it; one that cannot
+// be used has nothing to wait for.
+const (
+	rotateHint  = "injectproxy ca rotate"
+	finishHint  = "injectproxy ca rotate --finish"
+	replaceHint = rotateHint + ", then " + finishHint + ", and have clients trust the new ca.pem"
+)
 
 // printable keeps a host that a client sent from writing into a terminal.
 func printable(host string) string {

@@ -24,7 +24,7 @@ func checkDir(dir string) error {
 	case err != nil:
 		return fmt.Errorf("ca: %w", err)
 	}
-	return checkMode(dir, dir, info.Mode(), 0o022, "700")
+	return checkMode(dir, info.Mode(), 0o022, "700")
 }
 
 // readSecret reads the file with the key, and refuses one that somebody else
@@ -41,15 +41,15 @@ func readSecret(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &Error{Path: path, Reason: "is not a regular file", Hint: startOver(dir)}
+		return nil, &Error{Path: path, Reason: "is not a regular file", Hint: "remove it, then: " + replaceHint}
 	}
-	if err := checkMode(dir, path, info.Mode(), 0o077, "600"); err != nil {
+	if err := checkMode(path, info.Mode(), 0o077, "600"); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(f)
 }
 
-func checkMode(dir, path string, mode, refused fs.FileMode, want string) error {
+func checkMode(path string, mode, refused fs.FileMode, want string) error {
 	if !hasModes || mode.Perm()&refused == 0 {
 		return nil
 	}
@@ -57,7 +57,7 @@ func checkMode(dir, path string, mode, refused fs.FileMode, want string) error {
 		Path:   path,
 		Reason: fmt.Sprintf("is open to other users (mode %#o)", mode.Perm()),
 		Hint: fmt.Sprintf("chmod %s %s; if somebody may have read or changed it, %s",
-			want, path, startOver(dir)),
+			want, path, replaceHint),
 	}
 }
 

@@ -110,7 +110,7 @@ func (a *Authority) alive(now time.Time) error {
 		return &Error{
 			Path:   a.RootFile(),
 			Reason: "the CA expired on " + end.Format(time.DateOnly),
-			Hint:   a.remedy(),
+			Hint:   replaceHint,
 		}
 	case now.Before(begin):
 		return &Error{

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,27 +21,41 @@ const (
 	lockFile   = "lock"
 )
 
-// Open returns the CA in dir and changes nothing there. A nil now means
-// [time.Now]. If there is none the error is an [*Error] for
+// Open returns the CA in dir and changes nothing there: during a rotation the
+// old one until [Finish] has switched, and from then on the new one, also if
+// the switch was interrupted. So who wants to follow a rotation opens again and
+// compares fingerprints. A nil now means [time.Now]. If there is none the error is an [*Error] for
 // [io/fs.ErrNotExist]; one that is damaged, expired, not confined to its
 // hosts, or whose files others can get at, is an [*Error] with its remedy.
 func Open(dir string, now func() time.Time) (*Authority, error) {
 	if now == nil {
 		now = time.Now
 	}
-	f, err := readFiles(dir)
-	if err != nil {
-		return nil, err
-	}
-	if f.root == nil {
-		return nil, &Error{
-			Path:   filepath.Join(dir, rootFile),
-			Reason: "the file is missing",
-			Hint:   "start injectproxy: it writes the file again",
-			Err:    fs.ErrNotExist,
+	for {
+		f, err := readFiles(dir)
+		if err != nil {
+			return nil, err
+		}
+		if f.root == nil {
+			return nil, &Error{
+				Path:   filepath.Join(dir, rootFile),
+				Reason: "the file is missing",
+				Hint:   "start injectproxy: it writes the file again",
+				Err:    fs.ErrNotExist,
+			}
+		}
+		a, err := f.authority(now)
+		if err == nil || !f.changed() {
+			return a, err
 		}
 	}
-	return f.authority(now)
+}
+
+// changed reports whether the directory has another CA by now, so that f may be
+// of two of them.
+func (f files) changed() bool {
+	secret, err := readSecret(f.dir)
+	return err == nil && !bytes.Equal(secret, f.secret)
 }
 
 // Ensure returns the CA in dir, and makes it for permit if there is none. What
@@ -53,6 +68,9 @@ func Ensure(dir string, permit Permit, now func() time.Time) (*Authority, error)
 	}
 	// A CA that is there needs no lock, and so no directory it could write to.
 	a, err := Open(dir, now)
+	if err == nil && a.behind {
+		return catchUp(a)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return a, err
 	}
@@ -62,12 +80,35 @@ func Ensure(dir string, permit Permit, now func() time.Time) (*Authority, error)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
-	lock := flock.New(filepath.Join(dir, lockFile))
-	if err := lock.Lock(); err != nil {
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return ensureLocked(dir, permit, now)
+}
+
+// catchUp completes the switch that made a the CA of its directory. A directory
+// that cannot be written to keeps nobody from using a.
+func catchUp(a *Authority) (*Authority, error) {
+	unlock, err := lock(a.dir)
+	if err != nil {
+		return a, nil
+	}
+	defer unlock()
+	if _, err := settle(a.dir); err != nil {
+		return a, nil
+	}
+	return Open(a.dir, a.now)
+}
+
+// lock waits until no other process changes the CA in dir.
+func lock(dir string) (unlock func(), err error) {
+	l := flock.New(filepath.Join(dir, lockFile))
+	if err := l.Lock(); err != nil {
 		return nil, fmt.Errorf("ca: locking %s: %w", dir, err)
 	}
-	defer lock.Unlock()
-	return ensureLocked(dir, permit, now)
+	return func() { l.Unlock() }, nil
 }
 
 func ensureLocked(dir string, permit Permit, now func() time.Time) (*Authority, error) {
@@ -147,7 +188,7 @@ func readFiles(dir string) (files, error) {
 		return f, &Error{
 			Path:   filepath.Join(dir, secretFile),
 			Reason: "the file is missing, and with it the key of the CA",
-			Hint:   startOver(dir),
+			Hint:   replaceHint,
 		}
 	case noSecret != nil:
 		return f, noSecret
@@ -163,13 +204,16 @@ func (f files) authority(now func() time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, f.damaged(secretFile, err)
 	}
+	behind := false
 	if f.root != nil {
 		root, err := decodeRoot(f.root)
 		if err != nil {
 			return nil, f.damaged(rootFile, err)
 		}
 		if !root.Equal(c.root) {
-			return nil, f.damaged(rootFile, errors.New("is not the root of "+secretFile))
+			if behind, err = switching(f.dir, c.root); err != nil {
+				return nil, f.damaged(rootFile, err)
+			}
 		}
 	}
 	a, err := newAuthority(c, f.dir, now)
@@ -179,9 +223,10 @@ func (f files) authority(now func() time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.behind = behind
 	return a, nil
 }
 
 func (f files) damaged(name string, err error) error {
-	return &Error{Path: filepath.Join(f.dir, name), Reason: err.Error(), Hint: startOver(f.dir)}
+	return &Error{Path: filepath.Join(f.dir, name), Reason: err.Error(), Hint: replaceHint}
 }

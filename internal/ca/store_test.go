@@ -252,7 +252,7 @@ func TestClockOutsideTheCAsLifeIsRefused(t *testing.T) {
 		{"just before its beginning", a.root.NotBefore.Add(-time.Second), "clock"},
 		{"at its beginning", a.root.NotBefore, ""},
 		{"at its end", a.root.NotAfter, ""},
-		{"just after its end", a.root.NotAfter.Add(time.Second), startOver(dir)},
+		{"just after its end", a.root.NotAfter.Add(time.Second), replaceHint},
 	} {
 		now := func() time.Time { return test.now }
 		for _, open := range []func() (*Authority, error){
