@@ -7,18 +7,21 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/injectproxy/injectproxy/internal/clientenv"
 	"github.com/injectproxy/injectproxy/internal/config"
 )
 
 // upstreamProxy returns which upstream proxy to use for a URL. The
 // environment is read once, here. A proxy that is one of our own listeners is
-// an error: every request would come back to us.
+// an error: every request would come back to us. In a shell that env has led
+// to us, the proxy is the one that was there before.
 func upstreamProxy(cfg *config.Config, own func(netip.AddrPort) bool) (func(*url.URL) (*url.URL, error), error) {
 	var c httpproxy.Config
 	where := "upstream_proxy in " + cfg.File
@@ -26,6 +29,9 @@ func upstreamProxy(cfg *config.Config, own func(netip.AddrPort) bool) (func(*url
 	case "env":
 		c = *httpproxy.FromEnvironment()
 		where = "HTTPS_PROXY or HTTP_PROXY in the environment"
+		if before, ok := proxyBefore(c, own); ok {
+			c, where = before, "INJECTPROXY_UPSTREAM in the environment"
+		}
 	case "url":
 		c.HTTPProxy, c.HTTPSProxy = cfg.Upstream.URL.String(), cfg.Upstream.URL.String()
 		c.NoProxy = strings.Join(cfg.Upstream.NoProxy, ",")
@@ -76,11 +82,36 @@ func namesUs(u *url.URL, own func(netip.AddrPort) bool) bool {
 	})
 }
 
-// environmentNamesUs reports whether the environment's proxy is one of our own
-// listeners.
-func environmentNamesUs(own func(netip.AddrPort) bool) bool {
-	c := httpproxy.FromEnvironment()
+// proxyBefore returns the environment's proxies c with what env has put there
+// replaced by what was there before. Ok is false if c does not lead to us, or
+// nothing says what was there before.
+func proxyBefore(c httpproxy.Config, own func(netip.AddrPort) bool) (before httpproxy.Config, ok bool) {
+	if !namesUsAnywhere(c, own) {
+		return c, false
+	}
+	upstream, noProxy, ok := clientenv.Upstream(os.Environ())
+	if !ok {
+		return c, false
+	}
+	for _, proxy := range []*string{&c.HTTPSProxy, &c.HTTPProxy} {
+		if *proxy != "" && leadsToUs(*proxy, own) {
+			*proxy = upstream
+		}
+	}
+	c.NoProxy = noProxy
+	return c, true
+}
+
+func namesUsAnywhere(c httpproxy.Config, own func(netip.AddrPort) bool) bool {
 	return slices.ContainsFunc([]string{c.HTTPSProxy, c.HTTPProxy}, func(s string) bool { return s != "" && leadsToUs(s, own) })
+}
+
+// environmentNamesUs reports whether the environment's proxy is one of our own
+// listeners, and nothing says what was there before.
+func environmentNamesUs(own func(netip.AddrPort) bool) bool {
+	c := *httpproxy.FromEnvironment()
+	_, known := proxyBefore(c, own)
+	return !known && namesUsAnywhere(c, own)
 }
 
 // leadsToUs is namesUs for the value of a variable.
@@ -94,12 +125,15 @@ func leadsToUs(value string, own func(netip.AddrPort) bool) bool {
 
 // childEnvironment is the environment for the commands that yield tokens: the
 // process's own, without the proxy variables that would lead them through us.
+// Where env has put those there, all that it did is undone.
 func childEnvironment(environ []string, own func(netip.AddrPort) bool) []string {
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+	toUs := func(kv string) bool {
 		name, value, _ := strings.Cut(kv, "=")
-		if !strings.HasSuffix(strings.ToLower(name), "_proxy") || strings.EqualFold(name, "no_proxy") {
-			return false
-		}
-		return leadsToUs(value, own)
-	})
+		isProxy := strings.HasSuffix(strings.ToLower(name), "_proxy") && !strings.EqualFold(name, "no_proxy")
+		return isProxy && leadsToUs(value, own)
+	}
+	if slices.ContainsFunc(environ, toUs) {
+		environ = clientenv.Before(environ)
+	}
+	return slices.DeleteFunc(slices.Clone(environ), toUs)
 }

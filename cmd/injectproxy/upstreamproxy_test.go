@@ -50,6 +50,78 @@ func TestDirectIgnoresTheEnvironmentsProxy(t *testing.T) {
 	}
 }
 
+func TestProxyBeforeIsUsedWhereTheEnvironmentLeadsToUs(t *testing.T) {
+	const us, corp = "http://127.0.0.1:8877", "http://corp.example:3128"
+	tests := []struct {
+		name, https, http, upstream, before string
+		wantHTTPS, wantHTTP                 string
+		refused                             bool
+	}{
+		{name: "taken", https: us, upstream: corp, wantHTTPS: corp},
+		{name: "direct", https: us, upstream: "direct"},
+		{name: "http stays", https: us, http: "http://plain.example:80", upstream: corp, wantHTTPS: corp, wantHTTP: "http://plain.example:80"},
+		{name: "http led to us too", https: us, http: us, upstream: corp, wantHTTPS: corp, wantHTTP: corp},
+		{name: "another proxy wins", https: "http://new.example:80", upstream: corp, wantHTTPS: "http://new.example:80"},
+		{name: "nothing before", https: us, refused: true},
+		{name: "ourselves before", https: us, upstream: us, refused: true},
+		{name: "an unsupported kind before", https: us, upstream: "socks5://corp.example:1080", refused: true},
+	}
+	for _, tt := range tests {
+		for name, value := range map[string]string{
+			"HTTPS_PROXY": tt.https, "HTTP_PROXY": tt.http, "INJECTPROXY_UPSTREAM": tt.upstream, "NO_PROXY": "kept.example", "INJECTPROXY_BEFORE_NO_PROXY": "kept.example,lifted.example",
+			"https_proxy": "", "http_proxy": "", "no_proxy": "",
+		} {
+			t.Setenv(name, value)
+		}
+		cfg := new(config.Config)
+		cfg.Upstream.Proxy = "env"
+		proxyFor, err := upstreamProxy(cfg, ourselves)
+		if tt.refused != (err != nil) {
+			t.Errorf("%s: error %v", tt.name, err)
+		}
+		if err != nil {
+			continue
+		}
+		for target, want := range map[string]string{
+			"https://api.example/": tt.wantHTTPS, "http://api.example/": tt.wantHTTP, "https://kept.example/": "",
+		} {
+			if got := proxyOf(t, proxyFor, target); got != want {
+				t.Errorf("%s: %s by %q, want %q", tt.name, target, got, want)
+			}
+		}
+		if got := proxyOf(t, proxyFor, "https://lifted.example/"); tt.name == "taken" && got != "" {
+			t.Errorf("what env lifted for the clients goes by %q", got)
+		}
+	}
+}
+
+func proxyOf(t *testing.T, proxyFor func(*url.URL) (*url.URL, error), target string) string {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	via, err := proxyFor(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if via == nil {
+		return ""
+	}
+	return via.String()
+}
+
+func TestTokenCommandsGetTheProxyThatWasThereBefore(t *testing.T) {
+	in := []string{
+		"PATH=/bin", "HTTPS_PROXY=http://127.0.0.1:8877", "https_proxy=http://127.0.0.1:8877", "INJECTPROXY_UPSTREAM=http://corp.example:3128",
+		"INJECTPROXY_BEFORE_HTTPS_PROXY=http://corp.example:3128", "REQUESTS_CA_BUNDLE=/bundle.pem", "INJECTPROXY_BEFORE_REQUESTS_CA_BUNDLE=/corp.pem",
+	}
+	want := []string{"PATH=/bin", "HTTPS_PROXY=http://corp.example:3128", "REQUESTS_CA_BUNDLE=/corp.pem"}
+	if got := childEnvironment(in, ourselves); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestTokenCommandsAreNotSentThroughUs(t *testing.T) {
 	in := []string{
 		"PATH=/bin", "HTTPS_PROXY=http://injectproxy:secret@127.0.0.1:8877", "https_proxy=localhost:8877",

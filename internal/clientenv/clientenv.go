@@ -144,6 +144,21 @@ func forSystem(s Settings, caseless bool) Environment {
 	return e
 }
 
+// Roots returns the files of roots that environ names for one client or
+// another, each once. A bundle that takes their place has to hold what they do.
+func Roots(environ []string) []string {
+	var files []string
+	for _, k := range known {
+		if k.kind != replaced && k.kind != added {
+			continue
+		}
+		if file := lookup(environ, k.name); file != "" && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // upstreamOf is the value of INJECTPROXY_UPSTREAM.
 func upstreamOf(environ []string) string {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
