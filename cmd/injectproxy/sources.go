@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -77,7 +78,7 @@ func (ss *sources) of(a *config.Audience) (token.Source, error) {
 	}
 	return source.NewOrder(source.OrderOptions{
 		Tenant: a.Tenant, UserOnly: a.Identity == "user", SignIn: ss.signIn(a), Now: ss.s.now,
-		Back: func() { ss.signIns.Forget(a.Tenant) },
+		Back: func() { ss.signIns.Forget(tenantKey(a)) },
 	}, list...), nil
 }
 
@@ -147,7 +148,7 @@ func (ss *sources) signIn(a *config.Audience) func(context.Context, source.Need)
 	}
 	return func(ctx context.Context, n source.Need) error {
 		err := ss.signIns.SignIn(ctx, signin.Attempt{
-			Tenant: a.Tenant, Audience: a.Name, Command: n.Source.Command(n.Claims),
+			Tenant: tenantKey(a), Audience: a.Name, Command: mends(n),
 			Asked: n.Asked, Once: n.Cause.Class == token.Consent,
 			Run: func(ctx context.Context, tell func(string)) error { return n.Source.SignIn(ctx, n.Claims, tell) },
 		})
@@ -157,6 +158,13 @@ func (ss *sources) signIn(a *config.Audience) func(context.Context, source.Need)
 		return err
 	}
 }
+
+// tenantKey is the tenant of a, whatever way it is written.
+func tenantKey(a *config.Audience) string { return strings.ToLower(a.Tenant) }
+
+// mends is what mends n: its cause may know better than the source's usual
+// command.
+func mends(n source.Need) string { return cmp.Or(n.Cause.Hint, n.Source.Command(n.Claims)) }
 
 // close ends the sign-ins and the calls that run. The caches are closed before.
 func (ss *sources) close() {
@@ -180,7 +188,7 @@ func meaning(a *config.Audience) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%q", []any{r.Scope, r.AzArgs, strings.ToLower(a.Tenant), sourcesOf(a), a.Identity}), nil
+	return fmt.Sprintf("%q", []any{r.Scope, r.AzArgs, tenantKey(a), sourcesOf(a), a.Identity}), nil
 }
 
 // isEntra reports whether the tokens of a are Entra's.
@@ -200,6 +208,9 @@ func sparing(env []string) []string {
 		switch name = strings.ToLower(name); {
 		case name == "no_proxy":
 			known = true
+			if strings.TrimSpace(value) == "*" {
+				continue // all of it, and to Python only as it stands
+			}
 			env[i] = strings.TrimSuffix(kv, value) + strings.TrimPrefix(value+","+thisMachine, ",")
 		case strings.HasSuffix(name, "_proxy"):
 			proxied = true

@@ -225,6 +225,21 @@ func TestListenAddressDecidesWhoMayTunnel(t *testing.T) {
 func TestOverrideOfTheListenAddressIsChecked(t *testing.T) {
 	t.Parallel()
 	c, _ := load(t, map[string]string{"config.toml": ""})
+	c.Token.Login = "auto"
+	for _, own := range []string{"127.0.0.1:1", "[::1]:1", "localhost:1"} {
+		if err := c.OverrideListen(own); err != nil {
+			t.Errorf("%s: %v", own, err)
+		}
+	}
+	for _, shared := range []string{"0.0.0.0:1", "[::]:1", "proxy.example:1"} {
+		if err := c.OverrideListen(shared); err == nil || !strings.Contains(err.Error(), "token.login") || c.Listen != "localhost:1" {
+			t.Errorf("%s: %v; it listens on %s", shared, err, c.Listen)
+		}
+	}
+	c.Token.Login = "notify"
+	if err := c.OverrideListen("127.0.0.1:8877"); err != nil {
+		t.Error(err)
+	}
 	if err := c.OverrideListen("8877"); err == nil || c.Listen != "127.0.0.1:8877" {
 		t.Errorf("err = %v, listen = %s", err, c.Listen)
 	}

@@ -169,10 +169,18 @@ func (c *Config) OverrideListen(addr string) error {
 	if problem := badAddress(addr); problem != "" {
 		return fmt.Errorf("%s %s", show(addr), problem)
 	}
-	c.Listen = addr
+	before := c.Listen
+	if c.Listen = addr; c.lendsIdentity() {
+		c.Listen = before
+		return fmt.Errorf("%s can be reached by other machines, and token.login is \"auto\": whoever signs in at the request of one client would lend all of them an identity", show(addr))
+	}
 	c.tunnelDefault()
 	return nil
 }
+
+// lendsIdentity reports whether a sign-in could be opened by somebody who is
+// not the user: the code to enter is told to whoever asks.
+func (c *Config) lendsIdentity() bool { return c.Token.Login == "auto" && c.Shared() }
 
 func (c *Config) tunnelDefault() {
 	if c.tunnelSet {

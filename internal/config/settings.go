@@ -39,6 +39,10 @@ func (c *Config) settings(top *table) {
 		top.errorf(top.at("access", "mode"), "access.mode is \"open\": whoever reaches %s could use every token", c.Listen).
 			hint(`mode = "credential", or a listen address on this machine`)
 	}
+	if c.lendsIdentity() {
+		top.errorf(top.at("token", "login"), "token.login is \"auto\": whoever signs in at the request of one client would lend every client of %s an identity", c.Listen).
+			hint(`login = "notify", or a listen address on this machine`)
+	}
 }
 
 func (c *Config) token(t *table) {

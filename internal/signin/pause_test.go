@@ -99,7 +99,6 @@ func TestFailureIsNotRepeatedForAWhile(t *testing.T) {
 		err  error
 		text string
 	}{
-		"transient":    {&token.Error{Class: token.Transient, Source: "az", Message: "could not reach it"}, "az: the sign-in failed at 00:01 (could not reach it)"},
 		"still needed": {&token.Error{Class: token.SignIn, Source: "az", Code: "AADSTS50076", Message: "another step is due"}, "az: AADSTS50076: the sign-in failed at 00:01 (another step is due)"},
 		"of no class":  {errors.New(canary), "the sign-in failed at 00:01"},
 		"wrapped":      {fmt.Errorf("%s: %w", canary, declined), "az: AADSTS65004: the sign-in was declined at 00:01"},
@@ -116,6 +115,31 @@ func TestFailureIsNotRepeatedForAWhile(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A laptop that wakes before its network has asked nobody for anything.
+func TestOutageIsWaitedOutAndPausesTheTenantForNoLonger(t *testing.T) {
+	inBubble(t, Options{Mode: Auto}, func(t *testing.T, s *scene) {
+		outage := &token.Error{Class: token.Transient, Source: "az", Message: "could not reach it"}
+		for range 3 { // it does not grow
+			s.fails(outage)
+			err := s.SignIn(t.Context(), s.gateway())
+			wantError(t, err, token.Transient, outage.Error(), s.gateway().Command)
+			if e, _ := errors.AsType[*token.Error](err); e.RetryAfter != time.Minute {
+				t.Errorf("retry after %v", e.RetryAfter)
+			}
+			s.fails(nil)
+			time.Sleep(time.Minute - 1)
+			atOnce(t, func() {
+				wantError(t, s.SignIn(t.Context(), s.gateway()), token.Transient, outage.Error(), s.gateway().Command)
+			})
+			time.Sleep(time.Nanosecond)
+		}
+		if err := s.SignIn(t.Context(), s.gateway()); err != nil {
+			t.Error(err)
+		}
+		s.wantOpened(t, 4)
+	})
 }
 
 func TestFailureThatConcernsOneAudienceIsReturnedAsItIsAndStopsNoOther(t *testing.T) {

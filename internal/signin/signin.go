@@ -115,8 +115,8 @@ func New(o Options) *Controller {
 //     it is, for the audience alone, after one that succeeded and did not help.
 //   - [token.Consent]: it was to be made once, and has been.
 //   - Any other class is the sign-in's own failure, one that concerns the audience
-//     alone. That too is not repeated for 10 min, except where a tool is
-//     missing: nobody has been bothered then.
+//     alone. That too is not repeated for 10 min; for a minute if the identity
+//     service was out of reach, and not at all if a tool is missing.
 //
 // Hint is a's command unless the failure came with another.
 func (c *Controller) SignIn(ctx context.Context, a Attempt) error {

@@ -11,6 +11,7 @@ import (
 const (
 	firstPause = 10 * time.Minute
 	longPause  = time.Hour
+	shortPause = time.Minute // the identity service was out of reach
 	// onceFor is how long a sign-in that is to be made once is remembered. What
 	// it waits for, somebody may have put right by then.
 	onceFor = 24 * time.Hour
@@ -79,6 +80,9 @@ func (t *tenant) failed(a Attempt, err error, now time.Time) error {
 	switch e.Class {
 	case token.NotInstalled:
 		return hinted(e, a)
+	case token.Transient:
+		// Nobody was asked in earnest, and the network may be back any moment.
+		return t.of(a).rest(a, e, now)
 	case token.Consent, token.Policy, token.Misconfigured:
 		// The person did what was asked of them; others may have more luck.
 		t.attempted(a, now)
@@ -133,6 +137,15 @@ func (p *pause) begin(a Attempt, what string, err *token.Error, now time.Time) e
 	p.length = min(max(2*p.length, firstPause), longPause)
 	p.until = p.since.Add(p.length)
 	p.what, p.err = what, err
+	return p.explain(a)
+}
+
+// rest has p hold for a short time, in which a gets e.
+func (p *pause) rest(a Attempt, e *token.Error, now time.Time) error {
+	c := *e
+	c.RetryAfter = max(c.RetryAfter, shortPause)
+	p.since, p.length, p.what, p.err = now.Round(0), shortPause, "", &c
+	p.until = p.since.Add(p.length)
 	return p.explain(a)
 }
 

@@ -31,8 +31,12 @@ func (d *Default) acquire(ctx context.Context, ask token.Ask, seen *trip) (r res
 			r = result{err: d.fail(reason{token.Unknown, "azidentity panicked", "report it, with the version that injectproxy version prints"})}
 		}
 	}()
-	if r, ok := ofTools(); ok {
-		return result{err: d.none(r)}
+	if r, az, ok := ofTools(); ok {
+		e := d.fail(r)
+		if az { // which is usually the next source
+			e.Err = ErrNoCredential
+		}
+		return result{err: e}
 	}
 	credential, err := d.credential()
 	if err != nil {
@@ -91,14 +95,15 @@ func (d *Default) credential() (*azidentity.DefaultAzureCredential, error) {
 
 // ofTools says why there is nothing to be had here if the user chose az, azd or
 // PowerShell. azidentity would run them with the whole of our environment, by a
-// shell, and without an end; they are sources of their own.
-func ofTools() (r reason, chosen bool) {
+// shell, and without an end; they are sources of their own. Az reports whether
+// that one was chosen.
+func ofTools() (r reason, az, chosen bool) {
 	name := os.Getenv(chainVariable)
 	source := map[string]string{
 		"azureclicredential": "az", "azuredeveloperclicredential": "azd", "azurepowershellcredential": "powershell", "dev": "az",
 	}[strings.ToLower(name)]
 	return reason{token.Misconfigured, chainVariable + "=" + name + " leaves it to the source " + source,
-		`set sources = ["` + source + `"] for the audience, or unset ` + chainVariable}, source != ""
+		`set sources = ["` + source + `"] for the audience, or unset ` + chainVariable}, source == "az", source != ""
 }
 
 func newClient(t *http.Transport) *http.Client {
