@@ -34,13 +34,9 @@ the path as it stands: clients resolve "..", servers may decode more.`,
 			if method == "" || strings.ContainsFunc(method, func(r rune) bool { return r <= ' ' || r > '~' }) {
 				return usageError("%q is not a request method", method)
 			}
-			cfg, problems, err := g.load()
+			cfg, err := g.valid(cmd.ErrOrStderr())
 			if err != nil {
 				return err
-			}
-			printProblems(cmd.ErrOrStderr(), problems)
-			if cfg == nil {
-				return brokenConfig(problems)
 			}
 			authority, unsigned := ownCA(cfg)
 			printProblems(cmd.ErrOrStderr(), unsigned)

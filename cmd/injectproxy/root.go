@@ -161,6 +161,20 @@ func (g *globals) load() (*config.Config, []config.Problem, error) {
 	return cfg, problems, nil
 }
 
+// valid is load for commands that need a configuration: its problems go to
+// stderr, and without one there is an error.
+func (g *globals) valid(stderr io.Writer) (*config.Config, error) {
+	cfg, problems, err := g.load()
+	if err != nil {
+		return nil, err
+	}
+	printProblems(stderr, problems)
+	if cfg == nil {
+		return nil, brokenConfig(problems)
+	}
+	return cfg, nil
+}
+
 // printProblems writes one line per problem, and its hint below it.
 func printProblems(w io.Writer, problems []config.Problem) {
 	for _, p := range problems {
