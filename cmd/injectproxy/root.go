@@ -106,10 +106,12 @@ all others pass as they are.`,
 		newDemoCommand(),
 		newEnvCommand(g),
 		newExplainCommand(g),
+		newInitCommand(g),
 		newLoginCommand(g),
 		newServeCommand(g),
 		newVersionCommand(),
 	)
+	completeValues(root, g)
 	return root
 }
 
@@ -144,9 +146,9 @@ func (g *globals) load() (*config.Config, []config.Problem, error) {
 		f := &failure{status: exitUsage, err: err}
 		if errors.Is(err, fs.ErrNotExist) {
 			f.err = errors.New("there is no config.toml")
-			f.hint = "write one from config.example.toml, or name one with --config"
+			f.hint = "injectproxy init writes one, or name one with --config"
 			if home, err := config.Home(); err == nil {
-				f.hint = "write " + home + "/config.toml from config.example.toml, or name one with --config"
+				f.hint = "injectproxy init writes " + home + "/config.toml, or name one with --config"
 			}
 		}
 		return nil, nil, f
