@@ -76,9 +76,10 @@ func discard(res *http.Response) {
 	res.Body.Close()
 }
 
-// watch returns r with its body watched, if that may be a message.
+// watch returns r with its body watched, if that may be a message whose sender
+// reads what would be said of it.
 func (t explaining) watch(r *http.Request) (*http.Request, *glimpse) {
-	if r.Method != http.MethodPost || r.Body == nil || r.Body == http.NoBody || r.ContentLength > mostGlimpse {
+	if r.Method != http.MethodPost || r.Body == nil || r.Body == http.NoBody || r.ContentLength > mostGlimpse || !readsJSON(r.Header) {
 		return r, nil
 	}
 	body := newGlimpse(r.Body, t.held)

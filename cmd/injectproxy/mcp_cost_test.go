@@ -36,6 +36,7 @@ func TestNothingIsKeptOnceTheAnswerIsThere(t *testing.T) {
 		src := newClientBody(strings.NewReader(message))
 		r, err := http.NewRequestWithContext(t.Context(), "POST", "https://api.example.test/", src)
 		must(t, err)
+		r.Header.Set("Accept", streamable)
 		res, err := explaining{held: held, next: roundTrip(func(out *http.Request) (*http.Response, error) {
 			io.Copy(io.Discard, out.Body)
 			during = held.left.Load()
@@ -94,6 +95,7 @@ func BenchmarkExplaining(b *testing.B) {
 				for b.Loop() {
 					// Of undeclared length: 8 MiB that is declared is not kept at all.
 					r, _ := http.NewRequestWithContext(b.Context(), "POST", "https://api.example.test/", undeclared{strings.NewReader(message)})
+					r.Header.Set("Accept", streamable)
 					if _, err := t.RoundTrip(r); err != nil {
 						b.Fatal(err)
 					}

@@ -183,7 +183,7 @@ func TestRefusalPassesWhereItIsNotExplained(t *testing.T) {
 		for _, path := range []string{"/pass", "/llm", "/http"} {
 			wantUpstreamRefusal(t, post(t, c, o.url(path), callTool("1")))
 		}
-		own := []string{"Content-Type", "application/json", "Authorization", "Bearer the-client's-own"}
+		own := []string{"Content-Type", "application/json", "Accept", streamable, "Authorization", "Bearer the-client's-own"}
 		wantUpstreamRefusal(t, call(t, c, "POST", o.url("/keep"), strings.NewReader(callTool("1")), own...))
 		post(t, c, o.url("/keep"), callTool("1")).explained(t, "1", http.StatusBadGateway)
 

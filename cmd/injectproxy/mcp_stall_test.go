@@ -15,7 +15,7 @@ func TestMessageWithoutEndHoldsNoAnswerBack(t *testing.T) {
 	for name, frame := range map[string]string{"declared": "Content-Length: 1000\r\n\r\n" + begun, "chunked": "Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + begun} {
 		t.Run("h1 "+name, func(t *testing.T) {
 			t.Parallel()
-			r, err := b.raw(o.authority, "POST /mcp HTTP/1.1\r\nHost: "+o.authority+"\r\n"+frame)
+			r, err := b.raw(o.authority, "POST /mcp HTTP/1.1\r\nHost: "+o.authority+"\r\nAccept: "+streamable+"\r\n"+frame)
 			must(t, err)
 			r.problem(t, http.StatusBadGateway)
 		})
@@ -28,6 +28,7 @@ func TestMessageWithoutEndHoldsNoAnswerBack(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), "POST", o.url("/mcp"), body)
 			must(t, err)
 			req.ContentLength = length
+			req.Header.Set("Accept", streamable)
 			go io.WriteString(feed, begun)
 			send(t, b.client("h2"), req).problem(t, http.StatusBadGateway)
 		})

@@ -65,6 +65,7 @@ func TestMCPStreamsAreNotHeldBack(t *testing.T) {
 		}()
 		req, err := http.NewRequestWithContext(t.Context(), "POST", root+"/mcp", body)
 		must(t, err)
+		req.Header.Set("Accept", streamable)
 		res, err := b.client(client).Do(req)
 		must(t, err)
 		defer res.Body.Close()
@@ -95,7 +96,7 @@ func TestRefusalOfAMessageThatWasNotReadIsExplained(t *testing.T) {
 			message := callTool("7") + strings.Repeat(" ", size)
 			for range 5 {
 				post(t, c, root+"/mcp", message).explained(t, "7", http.StatusBadGateway)
-				call(t, c, "POST", root+"/mcp", undeclared{strings.NewReader(message)}).explained(t, "7", http.StatusBadGateway)
+				postBody(t, c, root+"/mcp", undeclared{strings.NewReader(message)}).explained(t, "7", http.StatusBadGateway)
 			}
 		}
 	})

@@ -88,12 +88,12 @@ func TestIDIsRepeatedByteForByte(t *testing.T) {
 		} {
 			post(t, c, o.url("/mcp"), callTool(id)).explained(t, id, http.StatusBadGateway)
 			chunked := undeclared{strings.NewReader(" \r\n" + callTool(id) + "\n")}
-			call(t, c, "POST", o.url("/mcp"), chunked).explained(t, id, http.StatusBadGateway)
+			postBody(t, c, o.url("/mcp"), chunked).explained(t, id, http.StatusBadGateway)
 		}
 		wide := callTool(`"` + strings.Repeat(" ", 10) + `"`)
 		wide += strings.Repeat(" ", mostGlimpse-len(wide))
 		for _, body := range []io.Reader{strings.NewReader(wide), undeclared{strings.NewReader(wide)}} {
-			call(t, c, "POST", o.url("/mcp"), body).explained(t, `"          "`, http.StatusBadGateway)
+			postBody(t, c, o.url("/mcp"), body).explained(t, `"          "`, http.StatusBadGateway)
 		}
 	}
 	o.nothing(t)
@@ -125,7 +125,7 @@ func TestWhatIsNoRequestKeepsThePlainStatus(t *testing.T) {
 		for _, client := range []string{"h1", "h2"} {
 			for kind, r := range map[string]io.Reader{"declared": strings.NewReader(body), "chunked": undeclared{strings.NewReader(body)}} {
 				t.Run(name+" "+client+" "+kind, func(t *testing.T) {
-					call(t, b.client(client), "POST", o.url("/mcp"), r, "Content-Type", "application/json").problem(t, http.StatusBadGateway)
+					postBody(t, b.client(client), o.url("/mcp"), r).problem(t, http.StatusBadGateway)
 				})
 			}
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,9 +22,16 @@ func callTool(id string) string {
 // post sends a JSON-RPC message as MCP clients do.
 func post(t testing.TB, c *http.Client, target, message string) reply {
 	t.Helper()
-	return call(t, c, "POST", target, strings.NewReader(message),
-		"Content-Type", "application/json", "Accept", "application/json, text/event-stream")
+	return postBody(t, c, target, strings.NewReader(message))
 }
+
+func postBody(t testing.TB, c *http.Client, target string, body io.Reader) reply {
+	t.Helper()
+	return call(t, c, "POST", target, body, "Content-Type", "application/json", "Accept", streamable)
+}
+
+// streamable is what clients of Streamable HTTP accept.
+const streamable = "application/json, text/event-stream"
 
 // explained reads r, which has to be the error of the JSON-RPC request with the
 // given id in place of an answer with the given status, and holds what is true
