@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"internal/retry":     {"internal/token"},
 	"internal/signin":    {"internal/token"},
 	"internal/source":    {"internal/token"},
+	"internal/systemd":   nil,
 	"internal/telemetry": {"internal/record"},
 	"internal/token":     nil,
 }

@@ -58,8 +58,15 @@ func runToEnd(t testing.TB, home string, env []string, args ...string) (output s
 // startDaemon starts serve and returns once it listens.
 func startDaemon(t testing.TB, home string, env []string, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, home: home, log: new(eventLog), exited: make(chan struct{})}
-	d.cmd = command(t, context.Background(), home, env, append([]string{"serve"}, args...)...)
+	d := spawn(t, home, command(t, context.Background(), home, env, append([]string{"serve"}, args...)...))
+	d.listening()
+	return d
+}
+
+// spawn starts cmd, which is or becomes serve.
+func spawn(t testing.TB, home string, cmd *exec.Cmd) *daemon {
+	t.Helper()
+	d := &daemon{t: t, home: home, log: new(eventLog), cmd: cmd, exited: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	must(t, d.cmd.Start())
 	go func() {
@@ -69,12 +76,17 @@ func startDaemon(t testing.TB, home string, env []string, args ...string) *daemo
 		close(d.exited)
 	}()
 	t.Cleanup(func() { d.cmd.Process.Kill(); <-d.exited })
-	line := d.log.waitAny(t, "msg=listening", "msg=exited")
+	return d
+}
+
+// listening returns once d listens.
+func (d *daemon) listening() {
+	d.t.Helper()
+	line := d.log.waitAny(d.t, "msg=listening", "msg=exited")
 	d.addr = regexp.MustCompile(`address=(\S+)`).FindStringSubmatch(line + " address=none")[1]
 	if d.addr == "none" {
-		t.Fatalf("serve did not start:\n%s", d.log)
+		d.t.Fatalf("serve did not start:\n%s", d.log)
 	}
-	return d
 }
 
 // signal sends one signal.

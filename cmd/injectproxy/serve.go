@@ -67,12 +67,17 @@ func serve(cfg *config.Config, stderr io.Writer) error {
 	defer signal.Stop(signals)
 
 	warnOfDebugging(log, os.Getenv("GODEBUG"))
-	l, in, err := open(cfg, log)
+	started, err := startedBy(cfg, log)
+	if err != nil {
+		return err
+	}
+	l, in, err := open(cfg, started, log)
 	if err != nil {
 		return err
 	}
 	served := make(chan error, 1)
 	go func() { served <- in.Serve(l) }()
+	started.ready(l.Addr())
 	for {
 		select {
 		case err := <-served:
@@ -84,13 +89,14 @@ func serve(cfg *config.Config, stderr io.Writer) error {
 				log.Warn("a running serve does not reload yet: restart it to use a changed configuration")
 				continue
 			}
+			started.stopping(cfg.Drain)
 			return drain(in, cfg.Drain, signals, log)
 		}
 	}
 }
 
 // open makes everything that serve needs, from the CA to the listener.
-func open(cfg *config.Config, log *slog.Logger) (net.Listener, *instance, error) {
+func open(cfg *config.Config, started *supervisor, log *slog.Logger) (net.Listener, *instance, error) {
 	if cfg.Access.Mode == "open" && cfg.Shared() {
 		return nil, nil, &failure{status: exitUsage, err: fmt.Errorf("listen = %q lets everybody in the network use the tokens behind this proxy", cfg.Listen),
 			hint: `set mode = "credential" in [access], or listen on 127.0.0.1`}
@@ -111,7 +117,7 @@ func open(cfg *config.Config, log *slog.Logger) (net.Listener, *instance, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := started.listen(cfg.Listen)
 	if err != nil {
 		return nil, nil, listenError(cfg.Listen, err)
 	}
