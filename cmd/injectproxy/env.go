@@ -73,18 +73,10 @@ func usualShell() string {
 // clientVariables returns what a shell has to set, and says on stderr what its
 // user should know.
 func (g *globals) clientVariables(cmd *cobra.Command, listen string) ([]clientenv.Variable, error) {
-	cfg, problems, err := g.load()
+	stderr := cmd.ErrOrStderr()
+	cfg, err := g.loadListening(stderr, listen)
 	if err != nil {
 		return nil, err
-	}
-	if cfg == nil {
-		printProblems(cmd.ErrOrStderr(), problems)
-		return nil, brokenConfig(problems)
-	}
-	if listen != "" {
-		if err := cfg.OverrideListen(listen); err != nil {
-			return nil, usageError("--listen: %v", err)
-		}
 	}
 	home, err := config.Home()
 	if err != nil {
@@ -102,16 +94,36 @@ func (g *globals) clientVariables(cmd *cobra.Command, listen string) ([]clienten
 		return nil, err
 	}
 	before := childEnvironment(clientenv.Before(os.Environ()), running.is)
-	stores := clientStores(cmd.ErrOrStderr(), home, authority.RootPEM(), before)
+	stores := clientStores(stderr, home, authority.RootPEM(), before)
 	e := clientenv.For(clientenv.Settings{
 		Proxy: running.url, RootFile: authority.RootFile(), BundleFile: stores.bundle, TrustStore: stores.java,
 		Authorities: authoritiesOf(cfg), Environ: before,
 	})
-	tellLifted(cmd.ErrOrStderr(), e.Lifted)
+	tellLifted(stderr, e.Lifted)
 	for _, note := range e.Notes {
-		fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
+		fmt.Fprintf(stderr, "note: %s\n", note)
 	}
 	return withLeftovers(e.Variables, clientenv.Undo(os.Environ())), nil
+}
+
+// loadListening returns the configuration of a serve that was started with
+// that --listen. Warnings are for check and serve to give: this runs whenever
+// a shell starts.
+func (g *globals) loadListening(stderr io.Writer, listen string) (*config.Config, error) {
+	cfg, problems, err := g.load()
+	if err != nil {
+		return nil, err
+	}
+	if cfg == nil {
+		printProblems(stderr, problems)
+		return nil, brokenConfig(problems)
+	}
+	if listen != "" {
+		if err := cfg.OverrideListen(listen); err != nil {
+			return nil, usageError("--listen: %v", err)
+		}
+	}
+	return cfg, nil
 }
 
 // withLeftovers adds to what is set the variables that an earlier env has set

@@ -5,19 +5,14 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/injectproxy/injectproxy/internal/clientenv"
 )
 
 // binDir returns a directory in which this test binary is injectproxy.
@@ -178,91 +173,6 @@ func TestBundleGetsTheRootsThatTheShellsClientsTrust(t *testing.T) {
 	}
 }
 
-func TestEnvWithoutItsServePrintsNothing(t *testing.T) {
-	t.Parallel()
-	home, other, elsewhere := t.TempDir(), t.TempDir(), t.TempDir()
-	for _, h := range []string{home, other} {
-		settings{tables: fileAudiences + rule("https://api.example.test/"), files: tokenFiles}.write(t, h)
-	}
-	d := startDaemon(t, home, nil)
-	foreign := startDaemon(t, other, nil)
-	settings{}.write(t, elsewhere)
-	web := listenHTTP(t)
-	silent := freePort(t)
-	tests := map[string]struct {
-		home, listen string
-		status       int
-		says         string
-	}{
-		"nobody":                {home, "127.0.0.1:" + silent, 1, "no serve answers at 127.0.0.1:" + silent},
-		"a web server":          {home, web, 1, "is not injectproxy"},
-		"another CA":            {home, foreign.addr, 1, "does not serve the CA in "},
-		"a port that is unsaid": {home, "", 2, "says no port"},
-		"no CA":                 {elsewhere, d.addr, 1, "there is no CA yet"},
-		"not an address":        {home, "nowhere", 2, "--listen: "},
-	}
-	for name, tt := range tests {
-		out, stderr, status := envCommand(t, userShell(t, tt.home), "--listen", tt.listen)
-		if out != "" || status != tt.status || lineWith(stderr, "error: ", tt.says) == "" {
-			t.Errorf("%s: exit status %d, stdout %q, stderr %q", name, status, out, stderr)
-		}
-	}
-	if out, stderr, status := envCommand(t, userShell(t, home), "--shell", "csh"); out != "" || status != 2 {
-		t.Errorf("csh: exit status %d, stdout %q, stderr %q", status, out, stderr)
-	}
-	if out, stderr, status := envCommand(t, userShell(t, elsewhere), "--unset"); out != "" || status != 0 {
-		t.Errorf("--unset where nothing is set: exit status %d, stdout %q, stderr %q", status, out, stderr)
-	}
-}
-
-// listenHTTP starts a web server that knows nothing of proxies, and returns
-// its address.
-func listenHTTP(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	server := &http.Server{Handler: http.NotFoundHandler()}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	t.Cleanup(func() { server.Close(); <-done })
-	return l.Addr().String()
-}
-
-// Whoever has taken the port of serve gets no credential, unless it says that
-// it is injectproxy.
-func TestEnvShowsTheCredentialOnlyToWhoAsksLikeInjectproxy(t *testing.T) {
-	t.Parallel()
-	home := t.TempDir()
-	settings{tables: fileAudiences + rule("https://api.example.test/"), files: tokenFiles}.write(t, home)
-	startDaemon(t, home, nil) // makes the CA and the credential
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	heard := make(chan string, 8)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			b := make([]byte, 4096)
-			n, _ := c.Read(b)
-			heard <- string(b[:n])
-			io.WriteString(c, "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n")
-			c.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	out, stderr, status := envCommand(t, userShell(t, home), "--listen", l.Addr().String())
-	if out != "" || status != 1 || lineWith(stderr, "error: ", "is not injectproxy") == "" {
-		t.Errorf("exit status %d, stdout %q, stderr %q", status, out, stderr)
-	}
-	if first := <-heard; strings.Contains(strings.ToLower(first), "authorization") || len(heard) > 0 {
-		t.Errorf("it was sent %q and %d more", first, len(heard))
-	}
-}
-
 func TestProxyURLHasTheCredentialWhereTheProxyWantsIt(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t, "h2", nil, "api.example.test")
@@ -288,96 +198,5 @@ func TestProxyURLHasTheCredentialWhereTheProxyWantsIt(t *testing.T) {
 	must(t, os.Remove(filepath.Join(home, "credential")))
 	if out, stderr, status := envCommand(t, userShell(t, home), "--listen", d.addr); out != "" || status != 1 || lineWith(stderr, "error: ", "does not take the credential") == "" {
 		t.Errorf("exit status %d, stdout %q, stderr %q", status, out, stderr)
-	}
-}
-
-func TestRestartedServeFindsTheProxyThatWasThereBefore(t *testing.T) {
-	t.Parallel()
-	o := newOrigin(t, "h2", nil, "api.example.test")
-	board := newSwitchboard(t, map[string]string{"api.example.test:443": o.authority})
-	home, listen := t.TempDir(), "127.0.0.1:"+freePort(t)
-	settings{
-		top:    "listen = \"" + listen + "\"\nupstream_proxy = \"env\"",
-		tables: fileAudiences + rule("https://api.example.test/v1/"), files: tokenFiles,
-	}.write(t, home)
-	corporate := "HTTPS_PROXY=" + board.url(nil)
-	d := startDaemon(t, home, []string{corporate})
-	shell := userShell(t, home, corporate)
-	for name, value := range envJSON(t, shell) {
-		shell = append(shell, name+"="+value)
-	}
-	d.signal(os.Interrupt)
-	if status := d.stopped(); status != 0 {
-		t.Fatalf("exit status %d", status)
-	}
-	d = startDaemon(t, home, shell[4:]) // but for PATH and the homes, which it has
-	call(t, d.client("h2", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
-	board.mu.Lock()
-	asked := slices.Clone(board.asked)
-	board.mu.Unlock()
-	if !slices.Contains(asked, "CONNECT api.example.test:443") {
-		t.Errorf("the proxy of the network was asked %q", asked)
-	}
-	if got := clientenv.Before(shell); !slices.Equal(got, append(shell[:4:4], corporate)) {
-		t.Errorf("before: %q", got[4:])
-	}
-}
-
-func TestRestartedServeInAShellWithoutAnotherProxyGoesDirectly(t *testing.T) {
-	t.Parallel()
-	home, listen := t.TempDir(), "127.0.0.1:"+freePort(t)
-	settings{
-		top: "listen = \"" + listen + "\"\nupstream_proxy = \"env\"", tables: fileAudiences + rule("https://api.example.test/v1/"), files: tokenFiles,
-	}.write(t, home)
-	d := startDaemon(t, home, nil)
-	shell := userShell(t, home)
-	for name, value := range envJSON(t, shell) {
-		shell = append(shell, name+"="+value)
-	}
-	d.signal(os.Interrupt)
-	d.stopped()
-	startDaemon(t, home, shell[4:])
-}
-
-// curl has nothing but what env printed.
-func TestCurlGetsATokenByTheVariablesAlone(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		absent(t, "curl is not here")
-	}
-	o := newOrigin(t, "h2", nil, "api.example.test")
-	home := t.TempDir()
-	exchangeConfig(t, o, "", "").write(t, home)
-	d := startDaemon(t, home, nil)
-	cmd := exec.CommandContext(t.Context(), "sh", "-ec", `eval "$(injectproxy env --listen `+d.addr+`)"; curl -sS --max-time 60 https://api.example.test/v1/x`)
-	cmd.Env = userShell(t, home)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if seen := o.one(t); seen.bearer() != tokenA {
-		t.Errorf("token %q arrived", seen.bearer())
-	}
-}
-
-// Java has nothing but what env printed: a trust store and properties.
-func TestJavaGetsATokenByTheVariablesAlone(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("javac"); err != nil {
-		absent(t, "javac is not here")
-	}
-	o := newOrigin(t, "h2", nil, "api.example.test")
-	home := filepath.Join(t.TempDir(), `a "home" of 'mine'`)
-	exchangeConfig(t, o, "", "").write(t, home)
-	d := startDaemon(t, home, nil)
-	if set := envJSON(t, userShell(t, home), "--listen", d.addr); !strings.Contains(set["JAVA_TOOL_OPTIONS"], "proxyHost") {
-		t.Skip("here the proxy wants a credential, which Java takes from no variable")
-	}
-	cmd := exec.CommandContext(t.Context(), "sh", "-ec", `eval "$(injectproxy env --listen `+d.addr+`)"; java -XX:TieredStopAtLevel=1 testdata/Get.java https://api.example.test/v1/x`)
-	cmd.Env = userShell(t, home)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if seen := o.taken(); len(seen) != 2 || seen[0].bearer() != tokenA || seen[1].bearer() != tokenA {
-		t.Errorf("the server saw %+v", seen)
 	}
 }
