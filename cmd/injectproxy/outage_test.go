@@ -174,7 +174,7 @@ func TestTokenInsideItsMarginIsUsedWhileTheSourceHangs(t *testing.T) {
 		a := startIdentity(t)
 		clock := new(advanced)
 		o := newOrigin(t, upstream, nil, "api.example.test")
-		b := newTestbed(t, settings{entra: a, tables: "[token]\ntimeout = \"500ms\"\n" + entraAudiences + rule(o.url("/"))},
+		b := newTestbed(t, settings{entra: a, tables: "[token]\ntimeout = \"3s\"\n" + entraAudiences + rule(o.url("/"))},
 			func(_ *config.Config, s *surroundings) { s.now = clock.now })
 		c := b.client(client)
 		call(t, c, "GET", o.url("/x"), nil).wantStatus(t, http.StatusOK)
