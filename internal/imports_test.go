@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"internal/systemd":   nil,
 	"internal/telemetry": {"internal/record"},
 	"internal/token":     nil,
+	"internal/trust":     nil,
 }
 
 // banned are identifiers that no product code mentions, each with the reason.

@@ -24,7 +24,7 @@ func newCACommand(g *globals) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCAShowCommand(), newCARotateCommand(g))
+	cmd.AddCommand(newCAShowCommand(), newCAInstallCommand(), newCAUninstallCommand(), newCARotateCommand(g))
 	return cmd
 }
 
@@ -146,10 +146,11 @@ func (d *caDescription) print(w io.Writer, now time.Time) error {
 		d.Next.printFacts(&b, now)
 	}
 	if len(d.Retired) > 0 {
-		fmt.Fprintf(&b, "\nretired, so clients need it no longer:\nSHA-256      %s\n", strings.Join(d.Retired, "\n             "))
+		fmt.Fprintf(&b, "\nretired, so clients need it no longer (injectproxy ca uninstall --retired):\nSHA-256      %s\n", strings.Join(d.Retired, "\n             "))
 	}
 	fmt.Fprintf(&b, `
 have clients trust it:
+  injectproxy ca install
   curl --cacert %s …
   NODE_EXTRA_CA_CERTS=%s node …
 %s`, file, file, replacing)

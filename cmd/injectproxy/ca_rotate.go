@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,7 +72,8 @@ func (g *globals) rotateCA(w, stderr io.Writer, home string) error {
 	describeAuthority(next).printFacts(w, time.Now())
 	_, err = fmt.Fprintf(w, `
 The CA in use stays until injectproxy ca rotate --finish. Have clients trust the
-new root too by then; those that use %s do when they start again.
+new root too by then: injectproxy ca install. Those that use %s
+do when they start again.
 `, bundleFile(home))
 	return err
 }
@@ -88,10 +88,10 @@ func (g *globals) finishRotation(w io.Writer, home string) error {
 	}
 	fmt.Fprintf(w, "root         %s\n", authority.RootFile())
 	describeAuthority(authority).printFacts(w, time.Now())
-	_, err = fmt.Fprintf(w, `
-It is in use as soon as injectproxy serve starts again. Clients need the root of
-the CA before no longer; it is kept in %s.
-`, filepath.Join(caDir(home), "retired.pem"))
+	_, err = fmt.Fprint(w, `
+It is in use as soon as injectproxy serve starts again. From then on
+clients need the old root no longer: injectproxy ca uninstall --retired.
+`)
 	return err
 }
 

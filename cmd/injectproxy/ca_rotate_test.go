@@ -125,7 +125,7 @@ func TestRotationSaysWhatIsToBeTrusted(t *testing.T) {
 		t.Errorf("--finish exits %d: %s", status, stdout)
 	}
 	text, d = show()
-	if !strings.Contains(text, "retired, so clients need it no longer:\nSHA-256      "+old.Fingerprint()+"\n") {
+	if !strings.Contains(text, "retired, so clients need it no longer (injectproxy ca uninstall --retired):\nSHA-256      "+old.Fingerprint()+"\n") {
 		t.Errorf("show says\n%s", text)
 	}
 	if d.Fingerprint != next.Fingerprint() || d.Next != nil || len(d.Retired) != 1 || d.Retired[0] != old.Fingerprint() {

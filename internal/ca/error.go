@@ -28,7 +28,7 @@ func (e *Error) Unwrap() error { return e.Err }
 const (
 	rotateHint  = "injectproxy ca rotate"
 	finishHint  = "injectproxy ca rotate --finish"
-	replaceHint = rotateHint + ", then " + finishHint + ", and have clients trust the new ca.pem"
+	replaceHint = rotateHint + ", then " + finishHint + ", and have clients trust the new root: injectproxy ca install"
 )
 
 // printable keeps a host that a client sent from writing into a terminal.
