@@ -100,7 +100,7 @@ func TestHangingSourceHoldsUpNoOtherAudience(t *testing.T) {
 func TestTokenCommandThatHangsIsEndedByTheDeadline(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t, "h2", nil, "api.example.test")
-	tables := "[token]\ntimeout = \"500ms\"\n[audience.a]\ntoken_command = [\"sh\", \"-c\", \"echo canary; exec sleep 3600\"]\n" +
+	tables := "[token]\ntimeout = \"3s\"\n[audience.a]\ntoken_command = [\"sh\", \"-c\", \"echo canary; exec sleep 3600\"]\n" +
 		"[audience.b]\ntoken_command = [\"sh\", \"-c\", \"echo from-the-command\"]\n"
 	b := newTestbed(t, settings{tables: tables + rule(o.url("/")) + strings.Replace(rule(o.url("/b")), `"a"`, `"b"`, 1)})
 	r := b.whileWaiting(b.impatient("h2"), o.url("/x"), func() {}, func() {
