@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,17 +11,16 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/access"
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/config"
-	"github.com/injectproxy/injectproxy/internal/inject"
 	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/record"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
-	"github.com/injectproxy/injectproxy/internal/token"
 )
 
 // surroundings are what an instance needs besides its configuration.
@@ -46,14 +44,23 @@ type surroundings struct {
 	dialIdentity func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// instance is a proxy composed from a configuration. It serves listeners by
-// its proxy and ends with close.
+// instance is a proxy composed from a configuration: a door that stays as it
+// was made, and generations of routes that follow one another. It serves
+// listeners by its proxy and ends with close.
 type instance struct {
 	*proxy.Proxy
+	around   surroundings
 	upstream *proxy.Upstream
-	caches   map[*config.Audience]*token.Cache
 	sources  *sources
 	stats    *retry.Stats
+
+	mu          sync.Mutex // guards what follows
+	current     *generation
+	generations map[*generation]bool // that have not ended
+
+	ending  sync.WaitGroup // generations that were followed by another
+	closing chan struct{}  // closed when they must not wait any longer
+	closed  sync.Once
 }
 
 // build composes an instance: configuration → sources → routes → door.
@@ -72,19 +79,13 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		Proxy: proxyFor, TLS: trust, Resolve: s.resolve,
 		Own: own, NoLoopback: cfg.Shared(),
 	})
-	in := &instance{upstream: proxy.NewUpstream(dialer, trust), caches: map[*config.Audience]*token.Cache{}, stats: new(retry.Stats)}
+	in := &instance{
+		around: s, upstream: proxy.NewUpstream(dialer, trust), stats: new(retry.Stats),
+		generations: map[*generation]bool{}, closing: make(chan struct{}),
+	}
 	identity := identityTransport(proxyFor, trust)
 	identity.DialContext = s.dialIdentity
 	in.sources = newSources(cfg, s, identity, own, in.signedIn)
-	if err := in.addAudiences(cfg, s); err != nil {
-		in.close()
-		return nil, err
-	}
-	rules, err := in.rules(cfg, s)
-	if err != nil {
-		in.close()
-		return nil, err
-	}
 	in.Proxy, err = proxy.New(proxy.Options{
 		Dialer: dialer, Upstream: in.upstream, Leaf: leafOf(s.authority),
 		Admit:     func(c net.Conn) func([]string) error { return s.access.Peer(c).Admit },
@@ -96,93 +97,12 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		in.close()
 		return nil, err
 	}
-	in.SetRules(rules)
-	return in, nil
-}
-
-// addAudiences makes a token cache for each audience. Those that mean the same
-// to Entra share one, and so a token, its refresh and what a refusal teaches.
-func (in *instance) addAudiences(cfg *config.Config, s surroundings) error {
-	alike := map[string]*token.Cache{}
-	for _, a := range cfg.Audiences {
-		key, err := meaning(a)
-		if err != nil {
-			return fmt.Errorf("audience %s: %w", a.Name, err)
-		}
-		if c := alike[key]; c != nil && key != "" {
-			in.caches[a] = c
-			continue
-		}
-		src, err := in.sources.of(a)
-		if err != nil {
-			return fmt.Errorf("audience %s: %w", a.Name, err)
-		}
-		in.caches[a] = token.NewCache(src, token.Options{
-			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Now: s.now, Log: s.log,
-		})
-		alike[key] = in.caches[a]
-	}
-	return nil
-}
-
-// signedIn has every audience ask its source again: one sign-in is often good
-// for several.
-func (in *instance) signedIn() {
-	for _, c := range in.caches {
-		c.Forget()
-	}
-}
-
-// rules builds the route of each rule, for the table that explain reads too.
-func (in *instance) rules(cfg *config.Config, s surroundings) (*proxy.Rules, error) {
-	table, index, err := cfg.Table()
-	if err != nil {
+	if err := in.takeOver(cfg); err != nil {
+		in.Shutdown(canceled())
+		in.close()
 		return nil, err
 	}
-	budget := retry.NewBudget(cfg.Retry.Memory)
-	rules := &proxy.Rules{Table: table, Refused: map[string]*proxy.Answer{}}
-	routes := make([]proxy.Route, len(cfg.Rules))
-	for i, r := range cfg.Rules {
-		routes[i] = proxy.Route{RoundTripper: refuse{ruleOff(r)}, Name: r.Name, Team: r.Team, Kind: r.Kind}
-		if r.Off == "" {
-			routes[i].RoundTripper = in.route(cfg, r, budget, s)
-		}
-		for _, p := range r.Prefixes {
-			if a := unsignable(s.authority, r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
-				s.log.Error("a rule is off", "rule", r.Name, "team", r.Team, "authority", p.Authority(), "problem", a.Detail, "hint", a.Hint)
-				rules.Refused[p.Authority()] = a
-			}
-		}
-	}
-	for _, i := range index {
-		rules.Routes = append(rules.Routes, routes[i])
-	}
-	return rules, nil
-}
-
-// route is the chain of one live rule, outermost first: what was learned is
-// recorded, what an agent's user can mend is explained, errors become answers, a
-// refused token is replaced, the token is attached, the upstream is asked.
-func (in *instance) route(cfg *config.Config, r config.Rule, budget *retry.Budget, s surroundings) http.RoundTripper {
-	tokens := in.caches[r.Audience]
-	var route http.RoundTripper = answering{retry.New(
-		inject.New(proxy.WithTimeout(in.upstream, r.Timeout), inject.Options{
-			Prefixes: r.Prefixes, Tokens: tokens,
-			Header: r.Header, Scheme: r.Scheme, Keep: r.Existing == "keep",
-			Strip: r.Strip, Headers: headers(r.Headers),
-		}),
-		retry.Options{
-			Tokens: tokens, BodyLimit: cfg.Retry.BodyLimit, Memory: budget, Stats: in.stats, Now: s.now,
-			Log: s.log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
-		},
-	)}
-	if r.Kind == "mcp" {
-		route = explaining{
-			next: route, rule: r.Name, audience: r.Audience.Name,
-			refusals: r.Unauthorized == "explain", held: newMemory(mostGlimpses),
-		}
-	}
-	return observed{route}
+	return in, nil
 }
 
 // upstreamRoots returns the system's roots and those of the given files, or
@@ -222,17 +142,7 @@ func identityTransport(proxyFor func(*url.URL) (*url.URL, error), trust *tls.Con
 // leafOf returns the function that issues certificates.
 func leafOf(a *ca.Authority) func(string) (*tls.Certificate, error) {
 	if a == nil {
-		return func(string) (*tls.Certificate, error) { return nil, errors.New("there is no CA") }
+		return func(string) (*tls.Certificate, error) { return nil, errNoCA }
 	}
 	return a.Leaf
-}
-
-// close ends the audiences. The proxy is shut down before.
-func (in *instance) close() {
-	in.sources.signIns.Close() // who waits for a sign-in goes first
-	for _, c := range in.caches {
-		c.Close()
-	}
-	in.sources.close()
-	in.upstream.CloseIdleConnections()
 }

@@ -37,7 +37,7 @@ func TestASecondSignalEndsTheWaitForATokenSource(t *testing.T) {
 	must(t, err)
 	src := stuckSource{begun: make(chan struct{}), release: make(chan struct{})}
 	cache := token.NewCache(src, token.Options{Name: "stuck"})
-	in.caches[&config.Audience{Name: "stuck"}] = cache
+	in.current.supplies[&config.Audience{Name: "stuck"}] = &supply{Cache: cache, end: func() {}}
 	waited := make(chan error, 1)
 	go func() {
 		_, err := cache.Token(t.Context())

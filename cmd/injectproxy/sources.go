@@ -81,6 +81,23 @@ func (ss *sources) of(a *config.Audience) (token.Source, error) {
 	}, list...), nil
 }
 
+// supply is of, with what ends that source alone.
+func (ss *sources) supply(a *config.Audience) (src token.Source, end func(), err error) {
+	one := *ss
+	one.closers = nil
+	src, err = one.of(a)
+	end = func() {
+		for _, f := range one.closers {
+			f()
+		}
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return src, end, nil
+}
+
 // entra returns the sources of an audience of Entra, in their order.
 func (ss *sources) entra(a *config.Audience) ([]token.Source, error) {
 	var list []token.Source

@@ -23,6 +23,9 @@ type Config struct {
 	Listen string // host:port
 	Drain  time.Duration
 
+	// Include are the patterns of the team files' names, absolute.
+	Include []string
+
 	// Upstream says how servers are reached.
 	Upstream struct {
 		Proxy   string   // "env", "direct" or "url"
@@ -142,6 +145,9 @@ type Rule struct {
 	// live rule. A rule that stands for the grant of a team whose file is
 	// broken has Off, Team, Prefixes and Pos only.
 	Off string
+
+	// Remedy is what to do about Off, "" if [Load] has reported it as a problem.
+	Remedy string
 
 	named bool // Name was written
 }

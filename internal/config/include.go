@@ -10,15 +10,10 @@ import (
 	"strings"
 )
 
-// include returns the files that the patterns of include name, sorted. Like a
+// include returns the files that the patterns name, sorted. Like a
 // shell it leaves out hidden files unless the pattern asks for them: editors
 // keep their locks and copies there.
-func (t *table) include() []string {
-	patterns := []string{"rules.d/*.toml"}
-	if t.has("include") {
-		patterns = t.list("include")
-	}
-	t.known = append(t.known, "include")
+func (t *table) include(patterns []string) []string {
 	var files []string
 	for i, pattern := range patterns {
 		at := t.elementAt("include", i)
@@ -49,6 +44,16 @@ func (t *table) include() []string {
 		files = slices.Delete(files, i, i+1)
 	}
 	return files
+}
+
+// patterns returns what include says, or its default.
+func (t *table) patterns() []string {
+	patterns := []string{"rules.d/*.toml"}
+	if t.has("include") {
+		patterns = t.list("include")
+	}
+	t.known = append(t.known, "include")
+	return patterns
 }
 
 // wild are the characters that make a pattern of a file name.

@@ -45,7 +45,11 @@ func (d *document) config() (*Config, []Problem) {
 	c.Rules = d.rules(top, ruleScope{trusted: true, audiences: c.Audiences, absent: "is not defined"})
 	taken.rules(d.report, c.Rules)
 	c.teams(top)
-	files := top.include()
+	patterns := top.patterns()
+	for _, pattern := range patterns {
+		c.Include = append(c.Include, top.absPattern(pattern))
+	}
+	files := top.include(patterns)
 	top.done()
 	d.notYet()
 	usable := d.firstError(0) == nil

@@ -27,6 +27,7 @@ func nobody(net.Conn) func([]string) error {
 // connect is what a CONNECT asks for.
 type connect struct {
 	authority string // canonical host:port
+	named     bool   // by a rule, when the CONNECT came: rules may change at any time
 	via       string // Via field for the upstream proxy
 }
 
@@ -86,12 +87,13 @@ func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
 		a.write(w, r)
 		return
 	}
-	rules := p.rules.Load()
+	rules := p.rules.Load().Rules
 	if a := rules.Refused[authority]; a != nil {
 		a.write(w, r)
 		return
 	}
-	if p.o.RulesOnly && !rules.Table.Intercepts(authority) {
+	named := rules.Table.Intercepts(authority)
+	if p.o.RulesOnly && !named {
 		(&Answer{
 			Status: http.StatusForbidden, Type: "no-rule", Title: "No rule names this destination", Reason: "http_request_denied", Final: true,
 			Detail: authority + " is in no rule, and this proxy tunnels to nothing else.",
@@ -99,7 +101,7 @@ func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
 		}).write(w, r)
 		return
 	}
-	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority, p.o.Dialer.chain(r)})
+	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority, named, p.o.Dialer.chain(r)})
 	p.goproxy.ServeHTTP(&hijacker{w}, r.WithContext(ctx))
 }
 

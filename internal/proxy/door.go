@@ -33,17 +33,6 @@ type Route struct {
 	Name, Team, Kind string // for the record of each request
 }
 
-// Rules decide what happens to a request. They are immutable: a change of
-// configuration is a new Rules value for [Proxy.SetRules].
-type Rules struct {
-	Table  *match.Table
-	Routes []Route // by the table's rule number
-
-	// Refused are authorities that are answered at once, in place of being
-	// intercepted: those of rules that the CA may not sign for.
-	Refused map[string]*Answer
-}
-
 // Options are what a Proxy needs. Dialer, Upstream, Leaf and Log are
 // required.
 type Options struct {
@@ -74,7 +63,7 @@ type Options struct {
 // serve listeners. Its methods may be called concurrently.
 type Proxy struct {
 	o       Options
-	rules   atomic.Pointer[Rules]
+	rules   atomic.Pointer[reign]
 	door    *http.Server
 	goproxy *goproxy.ProxyHttpServer
 	inner   *http.Server // for what comes out of interception
@@ -141,16 +130,12 @@ func (p *Proxy) newGoproxy() *goproxy.ProxyHttpServer {
 		return nil, errors.New("goproxy does not dial here")
 	}}
 	named := goproxy.ReqConditionFunc(func(r *http.Request, _ *goproxy.ProxyCtx) bool {
-		return p.rules.Load().Table.Intercepts(connectFrom(r.Context()).authority)
+		return connectFrom(r.Context()).named
 	})
 	g.OnRequest(named).HijackConnect(func(r *http.Request, c net.Conn, _ *goproxy.ProxyCtx) { p.intercept(r, c) })
 	g.OnRequest().HijackConnect(func(r *http.Request, c net.Conn, _ *goproxy.ProxyCtx) { p.tunnel(r, c) })
 	return g
 }
-
-// SetRules makes r decide about new requests. Requests in flight finish under
-// the rules they began with.
-func (p *Proxy) SetRules(r *Rules) { p.rules.Store(r) }
 
 // Serve accepts clients on l until [Proxy.Shutdown], then returns
 // [http.ErrServerClosed]. It owns l.

@@ -228,7 +228,7 @@ func TestOnlyRulesAreReachedWhereAskedFor(t *testing.T) {
 
 func TestRefusedAuthorityIsAnsweredAtOnce(t *testing.T) {
 	w := newWatched(t, "h1")
-	rules := *w.proxy.rules.Load()
+	rules := *w.proxy.rules.Load().Rules
 	rules.Refused = map[string]*Answer{w.authority: {Status: 502, Type: "outside-ca", Title: "t", Detail: "d", Hint: "injectproxy ca rotate"}}
 	w.proxy.SetRules(&rules)
 	connect := "CONNECT " + strings.ToUpper(w.authority) + " HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -35,7 +35,9 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 	rec.Path = rawPath
 	var x *exchange
 	if a == nil {
-		x, a = p.choose(rec, r, rawPath)
+		rules := p.reigning()
+		defer rules.leave()
+		x, a = p.choose(rules.Rules, rec, r, rawPath)
 	}
 	if a != nil {
 		out.answer(a, r)
@@ -62,8 +64,7 @@ func (x *exchange) carry(r *http.Request, out *response) *http.Request {
 }
 
 // choose picks the route of a request.
-func (p *Proxy) choose(rec *record.Record, r *http.Request, rawPath string) (*exchange, *Answer) {
-	rules := p.rules.Load()
+func (p *Proxy) choose(rules *Rules, rec *record.Record, r *http.Request, rawPath string) (*exchange, *Answer) {
 	x := &exchange{route: p.o.Upstream, rawPath: rawPath, upstream: rec.Authority}
 	v := rules.Table.Lookup(rec.Authority, r.Method, rawPath)
 	if v.Rule < 0 {

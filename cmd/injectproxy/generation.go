@@ -1,0 +1,150 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/inject"
+	"github.com/injectproxy/injectproxy/internal/proxy"
+	"github.com/injectproxy/injectproxy/internal/retry"
+)
+
+// generation is what a change of the configuration replaces: routes, and the
+// tokens that they use. It lasts until its last request has ended.
+type generation struct {
+	cfg      *config.Config
+	supplies map[*config.Audience]*supply
+	budget   *retry.Budget
+}
+
+// takeOver makes cfg decide about new requests; those in flight finish under
+// the configuration that they began with. What needs a restart has to be in cfg
+// as it was at the start. After an error nothing has changed.
+func (in *instance) takeOver(cfg *config.Config) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	g := &generation{cfg: cfg, supplies: map[*config.Audience]*supply{}}
+	former := in.current
+	if former != nil && former.cfg.Retry.Memory == cfg.Retry.Memory {
+		g.budget = former.budget // which those in flight use up too
+	} else {
+		g.budget = retry.NewBudget(cfg.Retry.Memory)
+	}
+	err := in.supply(g)
+	var rules *proxy.Rules
+	if err == nil {
+		rules, err = in.rules(g)
+	}
+	if err != nil {
+		in.discard(g)
+		return err
+	}
+	in.current = g
+	in.generations[g] = true
+	over := in.SetRules(rules)
+	for s := range g.distinct() {
+		s.users++
+		s.Forget() // what failed may have been mended by the change
+	}
+	if former == nil {
+		return nil
+	}
+	in.ending.Go(func() {
+		select {
+		case <-over:
+		case <-in.closing:
+		}
+		in.release(former)
+	})
+	return nil
+}
+
+// discard ends what was made for g, which does not take over.
+func (in *instance) discard(g *generation) {
+	for s := range g.distinct() {
+		if s.users == 0 {
+			s.close() // at once: its source has not been asked
+		}
+	}
+}
+
+// signedIn has every audience ask its source again: one sign-in is often good
+// for several.
+func (in *instance) signedIn() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for g := range in.generations {
+		for s := range g.distinct() {
+			s.Forget()
+		}
+	}
+}
+
+// rules builds the route of each rule, for the table that explain reads too.
+func (in *instance) rules(g *generation) (*proxy.Rules, error) {
+	table, index, err := g.cfg.Table()
+	if err != nil {
+		return nil, err
+	}
+	rules := &proxy.Rules{Table: table, Refused: map[string]*proxy.Answer{}}
+	routes := make([]proxy.Route, len(g.cfg.Rules))
+	for i, r := range g.cfg.Rules {
+		routes[i] = proxy.Route{RoundTripper: refuse{ruleOff(r)}, Name: r.Name, Team: r.Team, Kind: r.Kind}
+		if r.Off == "" {
+			routes[i].RoundTripper = in.route(g, r)
+		}
+		for _, p := range r.Prefixes {
+			if a := unsignable(in.around.authority, r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
+				in.around.log.Error("a rule is off", "rule", r.Name, "team", r.Team, "authority", p.Authority(), "problem", a.Detail, "hint", a.Hint)
+				rules.Refused[p.Authority()] = a
+			}
+		}
+	}
+	for _, i := range index {
+		rules.Routes = append(rules.Routes, routes[i])
+	}
+	return rules, nil
+}
+
+// route is the chain of one live rule, outermost first: what was learned is
+// recorded, what an agent's user can mend is explained, errors become answers, a
+// refused token is replaced, the token is attached, the upstream is asked.
+func (in *instance) route(g *generation, r config.Rule) http.RoundTripper {
+	tokens := g.supplies[r.Audience].Cache
+	var route http.RoundTripper = answering{retry.New(
+		inject.New(proxy.WithTimeout(in.upstream, r.Timeout), inject.Options{
+			Prefixes: r.Prefixes, Tokens: tokens,
+			Header: r.Header, Scheme: r.Scheme, Keep: r.Existing == "keep",
+			Strip: r.Strip, Headers: headers(r.Headers),
+		}),
+		retry.Options{
+			Tokens: tokens, BodyLimit: g.cfg.Retry.BodyLimit, Memory: g.budget, Stats: in.stats, Now: in.around.now,
+			Log: in.around.log.With("rule", r.Name, "team", r.Team, "audience", r.Audience.Name),
+		},
+	)}
+	if r.Kind == "mcp" {
+		route = explaining{
+			next: route, rule: r.Name, audience: r.Audience.Name,
+			refusals: r.Unauthorized == "explain", held: newMemory(mostGlimpses),
+		}
+	}
+	return observed{route}
+}
+
+// close ends all generations. The proxy is shut down before. It may be called
+// again.
+func (in *instance) close() { in.closed.Do(in.end) }
+
+func (in *instance) end() {
+	in.sources.signIns.Close() // who waits for a sign-in goes first
+	close(in.closing)
+	in.ending.Wait()
+	if in.current != nil { // else it never served
+		in.release(in.current)
+	}
+	in.sources.close()
+	in.upstream.CloseIdleConnections()
+}
+
+var errNoCA = errors.New("there is no CA")
