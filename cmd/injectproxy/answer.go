@@ -102,7 +102,7 @@ func ruleOff(r config.Rule) *proxy.Answer {
 	}
 	return &proxy.Answer{
 		Status: http.StatusBadGateway, Type: "rule-off", Title: "The rule for this request is off", Detail: detail,
-		Hint: "Run injectproxy check: it names each problem with file and line.", Reason: "proxy_configuration_error", Final: true,
+		Hint: cmp.Or(r.Remedy, "Run injectproxy check: it names each problem with file and line."), Reason: "proxy_configuration_error", Final: true,
 	}
 }
 
