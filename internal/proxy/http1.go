@@ -21,8 +21,13 @@ type http1Conn struct {
 	spoilt  bool   // there was one: nothing from the wire is read any more
 }
 
-// Read implements net.Conn. An ambiguous request ends in a NUL where the
-// ambiguity is, which makes it malformed to net/http wherever it stands.
+// poison makes a request malformed to net/http in whichever line it stands: a
+// NUL may be in no field, and in a chunk's extension, where it may be, a CR
+// must end the line.
+const poison = "\x00\r\r\n\r\n"
+
+// Read implements net.Conn. An ambiguous request ends in poison where the
+// ambiguity is.
 func (c *http1Conn) Read(p []byte) (int, error) {
 	if c.spoilt {
 		if len(c.poison) == 0 {
@@ -37,7 +42,7 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 	if bad == nil {
 		return n, err
 	}
-	c.spoilt, c.poison = true, []byte("\x00\r\n\r\n")
+	c.spoilt, c.poison = true, []byte(poison)
 	if clean == 0 {
 		return c.Read(p)
 	}

@@ -23,8 +23,20 @@ func (p *Proxy) newReverse() *httputil.ReverseProxy {
 // routed sends each request down the route that was chosen for it.
 type routed struct{}
 
+// RoundTrip implements [http.RoundTripper]. A request whose body broke off, or
+// was framed wrongly, is the client's failure, also where the upstream manages
+// to answer to as much as it got of it before its connection is gone.
 func (routed) RoundTrip(r *http.Request) (*http.Response, error) {
-	return exchangeFrom(r.Context()).route.RoundTrip(r)
+	x := exchangeFrom(r.Context())
+	res, err := x.route.RoundTrip(r)
+	if err != nil || x.body == nil {
+		return res, err
+	}
+	if broken := x.body.failed.Load(); broken != nil {
+		res.Body.Close()
+		return nil, malformedBody(*broken)
+	}
+	return res, nil
 }
 
 // rewriteIntercepted makes the outgoing request what the client sent, but for

@@ -2,10 +2,13 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,6 +190,72 @@ func finalStatuses(t *testing.T, c *tls.Conn, method string) (list []int) {
 		list = append(list, res.StatusCode)
 	}
 }
+
+// wire is a connection on which a client has sent what there is to read.
+type wire struct {
+	net.Conn
+	sent io.Reader
+}
+
+func (w wire) Read(p []byte) (int, error) { return w.sent.Read(p) }
+
+// What makes a request malformed is never taken for a part of its body.
+func TestAmbiguousRequestGainsNothing(t *testing.T) {
+	refused := 0
+	for name, c := range smuggled {
+		raw := []byte(strings.ReplaceAll(c.raw, "@", "api.test"))
+		if _, err := new(framing).pass(raw); err == nil {
+			continue
+		}
+		refused++
+		r := bufio.NewReader(&http1Conn{Conn: wire{sent: bytes.NewReader(raw)}})
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			continue
+		}
+		body, err := io.ReadAll(req.Body)
+		if err == nil || errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasPrefix("hello", string(body)) {
+			t.Errorf("%s: body %q, %v: want what was sent of it, and that it is malformed", name, body, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("none is refused")
+	}
+}
+
+// The upstream of a request that broke off sees that, and may answer before
+// its connection is closed.
+func TestAnswerToARequestThatBrokeOffIsNotPassedOn(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusUnauthorized} {
+		closed := make(chan struct{})
+		origins := newOrigins(t)
+		w := newWorld(t, origins, worldOptions{
+			prefixes: []string{"https://api.test"},
+			route: func(string, http.RoundTripper) http.RoundTripper {
+				return roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+					io.Copy(io.Discard, r.Body)
+					rec := httptest.NewRecorder()
+					rec.WriteHeader(status)
+					res := rec.Result()
+					res.Request, res.Body = r, closing{res.Body, closed}
+					return res, nil
+				})
+			},
+		})
+		c := w.tlsTo("api.test:443", "http/1.1")
+		raw := request1("POST", "/", []string{"Host: api.test", "Transfer-Encoding: chunked"}, "5\r\nhello\n")
+		wantAnswer(t, rawHTTP1(t, c, "POST", raw), http.StatusBadRequest, "malformed-request")
+		<-closed
+	}
+}
+
+// closing is a body whose Close is noticed.
+type closing struct {
+	io.ReadCloser
+	closed chan struct{}
+}
+
+func (c closing) Close() error { close(c.closed); return c.ReadCloser.Close() }
 
 // Those that came first in the same segment are no worse for what follows.
 func TestRequestsBeforeAnAmbiguousOneAreAnswered(t *testing.T) {
