@@ -26,6 +26,7 @@ type part struct {
 	Alone          bool   // fails if it runs twice at once
 	Hold           string // address to report to, and to wait for
 	Leave          string // address that a process reports to which is left behind
+	Profile        string // becomes $AZURE_CONFIG_DIR/azureProfile.json
 }
 
 // call is what a scripted tool saw of itself.
@@ -133,6 +134,9 @@ func (p part) play(lock string) {
 	if p.Leave != "" {
 		os.Setenv(actor, "1")
 		start("hang", p.Leave)
+	}
+	if p.Profile != "" {
+		os.WriteFile(filepath.Join(os.Getenv("AZURE_CONFIG_DIR"), "azureProfile.json"), []byte(p.Profile), 0o600)
 	}
 	fmt.Fprint(os.Stderr, p.Stderr)
 	if p.Hold != "" {

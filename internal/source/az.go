@@ -48,14 +48,10 @@ func (t *Tools) Az(e Entra) (*Az, error) {
 
 // azFiles are what a sign-in changes (see "az login" in az's source).
 func azFiles(env []string) []string {
-	dir, _ := variable(env, "AZURE_CONFIG_DIR")
-	if dir == "" {
-		dir = filepath.Join(home(env), ".azure")
-	}
-	var files []string
-	for _, name := range []string{"azureProfile.json", "msal_token_cache.json", "msal_token_cache.bin",
+	files := []string{azProfile(env)}
+	for _, name := range []string{"msal_token_cache.json", "msal_token_cache.bin",
 		"service_principal_entries.json", "service_principal_entries.bin"} {
-		files = append(files, filepath.Join(dir, name))
+		files = append(files, filepath.Join(azDir(env), name))
 	}
 	return files
 }

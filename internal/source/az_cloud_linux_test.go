@@ -28,7 +28,8 @@ type azCloud struct {
 	ca   string // file
 }
 
-func newAzCloud(t *testing.T) *azCloud {
+// newAzCloud starts one in which tenants have a subscription each.
+func newAzCloud(t *testing.T, subscribed ...string) *azCloud {
 	t.Helper()
 	path, err := exec.LookPath("az")
 	if err != nil {
@@ -39,7 +40,7 @@ func newAzCloud(t *testing.T) *azCloud {
 	}
 	a, err := entratest.Start(entratest.Options{
 		Public:  true,
-		Tenants: []string{tenant, tenant2},
+		Tenants: []string{tenant, tenant2}, Subscribed: subscribed,
 		Clients: []entratest.Client{{ID: azureCLI, Public: true}, {ID: client, Secrets: []string{canary}}},
 		Resources: []entratest.Resource{
 			entratest.ARM(), {ID: api, Version: 2, Scopes: []string{"access_as_user"}},

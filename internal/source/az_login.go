@@ -22,6 +22,10 @@ var deviceCode = regexp.MustCompile(`open the page (https://[!-~]{1,200}) and en
 // Where there is no display to open a browser on, az shows a code instead. Of
 // what az prints nothing is told but that. The claims go along where az is
 // known to take them (from 2.76).
+//
+// The sign-in leaves az's default subscription what it was, if it is still
+// there afterwards: az itself would make it one of the tenant that was signed
+// in to.
 func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string)) error {
 	t := a.tool
 	// Not the turn of the tokens: those come on while a person thinks.
@@ -36,9 +40,12 @@ func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string
 	} else {
 		tell("az login opens a web browser: sign in there")
 	}
+	t.defaults.begin(azProfile(t.env))
+	defer t.defaults.end()
 	_, stderr, err := t.run(ctx, run{watch: tellCode(tell)}, args...)
 	switch {
 	case err == nil:
+		a.keepDefault(ctx)
 		return nil
 	case ctx.Err() != nil:
 		return t.ended(ctx, "the sign-in was not finished in time")

@@ -37,6 +37,8 @@ type Tools struct {
 	dirs   []string
 	dir    string // where they run
 
+	defaults defaults // of az
+
 	mu    sync.Mutex
 	turns map[string]chan struct{} // by tool and tenant
 }
