@@ -69,6 +69,13 @@ func (in *instance) discard(g *generation) {
 	}
 }
 
+// config is the configuration in use.
+func (in *instance) config() *config.Config {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.current.cfg
+}
+
 // signedIn has every audience ask its source again: one sign-in is often good
 // for several.
 func (in *instance) signedIn() {

@@ -32,11 +32,16 @@ func newServeCommand(g *globals) *cobra.Command {
 clients, gives open streams and tunnels the time that drain allows, and exits
 with status 0; a second signal ends it at once.
 
+It picks up changes of config.toml and the team files by itself, and on SIGHUP:
+a valid configuration takes over for new requests, a broken one changes nothing
+and is logged with file and line.
+
 On its first start it makes a CA that can speak for the hosts of the rules and
 no others. Clients need two settings: the proxy (HTTPS_PROXY) and that CA.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, problems, err := g.load()
+			load := func() (*config.Config, []config.Problem, error) { return g.loadFor(listen) }
+			cfg, problems, err := load()
 			if err != nil {
 				return err
 			}
@@ -44,20 +49,28 @@ no others. Clients need two settings: the proxy (HTTPS_PROXY) and that CA.`,
 			if cfg == nil {
 				return brokenConfig(problems)
 			}
-			if listen != "" {
-				if err := cfg.OverrideListen(listen); err != nil {
-					return usageError("--listen: %v", err)
-				}
-			}
-			return serve(cfg, cmd.ErrOrStderr())
+			return serve(cfg, problems, load, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on, in place of the file's")
 	return cmd
 }
 
-// serve runs the proxy until a signal ends it.
-func serve(cfg *config.Config, stderr io.Writer) error {
+// loadFor is load with the address of --listen, "" for the file's.
+func (g *globals) loadFor(listen string) (*config.Config, []config.Problem, error) {
+	cfg, problems, err := g.load()
+	if cfg == nil || err != nil || listen == "" {
+		return cfg, problems, err
+	}
+	if err := cfg.OverrideListen(listen); err != nil {
+		return nil, problems, usageError("--listen: %v", err)
+	}
+	return cfg, problems, nil
+}
+
+// serve runs the proxy until a signal ends it. Problems are those of cfg, and
+// load reads it again.
+func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr io.Writer) error {
 	log, err := telemetry.NewLogger(stderr, cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
 		return err
@@ -67,6 +80,7 @@ func serve(cfg *config.Config, stderr io.Writer) error {
 	defer signal.Stop(signals)
 
 	warnOfDebugging(log, os.Getenv("GODEBUG"))
+	asRead := *cfg // a supervisor's socket takes the place of listen
 	started, err := startedBy(cfg, log)
 	if err != nil {
 		return err
@@ -78,6 +92,9 @@ func serve(cfg *config.Config, stderr io.Writer) error {
 	served := make(chan error, 1)
 	go func() { served <- in.Serve(l) }()
 	started.ready(l.Addr())
+	changes := newReloader(in, &asRead, problems, load)
+	watcher, changed := watchConfig(cfg, log)
+	defer watcher.close()
 	for {
 		select {
 		case err := <-served:
@@ -85,12 +102,16 @@ func serve(cfg *config.Config, stderr io.Writer) error {
 			in.close()
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		case s := <-signals:
-			if s == syscall.SIGHUP {
-				log.Warn("a running serve does not reload yet: restart it to use a changed configuration")
-				continue
+			if s != syscall.SIGHUP {
+				limit := in.config().Drain
+				started.stopping(limit)
+				return drain(in, limit, signals, log)
 			}
-			started.stopping(cfg.Drain)
-			return drain(in, cfg.Drain, signals, log)
+			changes.reload()
+			watcher.include(in.config().Include)
+		case <-changed:
+			changes.reload()
+			watcher.include(in.config().Include)
 		}
 	}
 }

@@ -177,7 +177,7 @@ func TestHangupKillsNothing(t *testing.T) {
 	t.Parallel()
 	d, open := openBoth(t, "")
 	d.signal(syscall.SIGHUP)
-	d.log.wait(t, "level=WARN", "reload")
+	d.log.wait(t, "configuration reloaded")
 	must(t, open.echo())
 	call(t, d.client("h1", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
 	d.signal(syscall.SIGTERM)
