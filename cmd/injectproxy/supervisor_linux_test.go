@@ -20,12 +20,16 @@ import (
 // alone.
 func activated(t testing.TB, home string, env []string, sockets ...filer) *exec.Cmd {
 	t.Helper()
+	return handedOver(t, home, env, []string{"serve"}, sockets...)
+}
+
+// handedOver is activated for any command line.
+func handedOver(t testing.TB, home string, env, args []string, sockets ...filer) *exec.Cmd {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*guard)
 	t.Cleanup(cancel)
 	cmd := command(t, ctx, home, append(env, fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=injectproxy.socket"))
-	program := filepath.Join(t.TempDir(), "injectproxy") // TestMain goes by this name
-	must(t, os.Symlink(cmd.Path, program))
-	cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" serve`, program}
+	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, installed(t)}, args...)
 	for _, s := range sockets {
 		f, err := s.File()
 		must(t, err)
@@ -90,12 +94,11 @@ func TestSystemdSocketActivateStartsServe(t *testing.T) {
 	home, address := t.TempDir(), "127.0.0.1:"+freePort(t)
 	exchangeConfig(t, o, fmt.Sprintf("listen = %q\n", address), "").write(t, home)
 	cmd := activated(t, home, nil)
-	program := cmd.Args[len(cmd.Args)-1]
 	cmd.Path, cmd.Args = activate, []string{activate, "--listen=" + address}
 	for _, name := range []string{"INJECTPROXY_HOME", "HOME", "GORACE"} {
 		cmd.Args = append(cmd.Args, "--setenv="+name)
 	}
-	cmd.Args = append(cmd.Args, program, "serve")
+	cmd.Args = append(cmd.Args, installed(t), "serve")
 	d := spawn(t, home, cmd)
 	d.log.wait(t, "Listening on "+address)
 	first, err := net.Dial("tcp", address)
@@ -192,9 +195,8 @@ func TestSystemdHearsThatServeIsReadyAndThatItStops(t *testing.T) {
 	if told := next(); !slices.Equal(told, []string{"READY=1", "STATUS=listening on " + address}) {
 		t.Errorf("systemd is told %q", told)
 	}
-	open, err := net.Dial("tcp", address) // nobody waited for the log: ready is ready
-	must(t, err)
-	defer open.Close()
+	d.addr = address // nobody waited for the log: ready is ready
+	call(t, d.client("h1", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
 	d.signal(syscall.SIGTERM)
 	if told := next(); told[0] != "STOPPING=1" || !slices.Contains(told, "EXTEND_TIMEOUT_USEC=3610000000") {
 		t.Errorf("systemd is told %q", told)
