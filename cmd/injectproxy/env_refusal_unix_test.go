@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -92,5 +94,18 @@ func TestEnvShowsTheCredentialOnlyToWhoAsksLikeInjectproxy(t *testing.T) {
 	}
 	if first := <-heard; strings.Contains(strings.ToLower(first), "authorization") || len(heard) > 0 {
 		t.Errorf("it was sent %q and %d more", first, len(heard))
+	}
+}
+
+func TestWithoutATrustStoreJavaIsTakenOffTheProxy(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	settings{tables: fileAudiences + rule("https://api.example.test/"), files: tokenFiles}.write(t, home)
+	d := startDaemon(t, home, nil)
+	must(t, os.Mkdir(filepath.Join(home, "ca", "truststore.jks"), 0o700)) // permissions would not stop root
+	shell := userShell(t, home, "INJECTPROXY_UPSTREAM=direct", "JAVA_TOOL_OPTIONS=-Dof=an-earlier-env")
+	out, stderr, status := envCommand(t, shell, "--listen", d.addr)
+	if status != 0 || lineWith(stderr, "note: Java is left alone: ") == "" || lineWith(out, "unset JAVA_TOOL_OPTIONS") == "" || lineWith(out, "export CURL_CA_BUNDLE=") == "" {
+		t.Errorf("exit status %d, stdout %q, stderr %q", status, out, stderr)
 	}
 }

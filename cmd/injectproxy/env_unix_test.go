@@ -11,8 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/injectproxy/injectproxy/internal/clientenv"
 )
 
 // binDir returns a directory in which this test binary is injectproxy.
@@ -79,6 +83,9 @@ func TestEachShellSetsTheSameVariablesAndTakesThemBack(t *testing.T) {
 	if len(want) < 20 || want["NO_PROXY"] != "10.0.0.0/8,localhost,127.0.0.1,::1,[::1]" || want["INJECTPROXY_UPSTREAM"] != "http://user:p%40ss@corp.test:3128" {
 		t.Fatalf("env sets %q", want)
 	}
+	if runtime.GOOS == "linux" && want["HTTPS_PROXY"] != "http://"+d.addr {
+		t.Error("the credential is in the proxy's URL, though the kernel tells the user")
+	}
 	eachShell(t, func(t *testing.T, program, language, code string) {
 		got := evaluate(t, program, code, "injectproxy env --listen "+d.addr+" --shell "+language, shell)
 		for name, value := range want {
@@ -120,6 +127,26 @@ func TestEnvInAShellThatHasItChangesNothing(t *testing.T) {
 	}
 }
 
+func TestProxyThatIsThisServeIsNotOneThatWasThereBefore(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	settings{tables: fileAudiences + rule("https://api.example.test/"), files: tokenFiles}.write(t, home)
+	d := startDaemon(t, home, nil)
+	_, port, _ := strings.Cut(d.addr, ":")
+	if set := envJSON(t, userShell(t, home, "HTTPS_PROXY=http://localhost:"+port), "--listen", d.addr); set["INJECTPROXY_UPSTREAM"] != "direct" {
+		t.Errorf("INJECTPROXY_UPSTREAM=%s", set["INJECTPROXY_UPSTREAM"])
+	}
+}
+
+func TestVariableThatEnvNoLongerSetsIsTakenBack(t *testing.T) {
+	set := []clientenv.Variable{{Name: "A", Value: "new"}}
+	got := withLeftovers(set, []clientenv.Variable{{Name: "A", Value: "old"}, {Name: "B", Value: "old"}, {Name: "C"}})
+	want := []clientenv.Variable{{Name: "A", Value: "new"}, {Name: "B", Value: "old"}, {Name: "C"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestEnvTellsWhatItLeavesOutOfNoProxy(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir()
@@ -138,7 +165,11 @@ func TestBundleGetsTheRootsThatTheShellsClientsTrust(t *testing.T) {
 	t.Parallel()
 	home, corporate := t.TempDir(), corporateRoot(t, t.TempDir())
 	writeTestFile(t, filepath.Join(home, "config.toml"), "listen = \"127.0.0.1:0\"\nupstream_proxy = \"direct\"\n"+fileAudiences+rule("https://api.example.test/"))
-	d := startDaemon(t, home, nil)
+	cfg, _ := loadText(t, "[ca]\npermit = [\"serve.test\"]")
+	authority := ephemeralCA(t, cfg)
+	ofServe := filepath.Join(t.TempDir(), "serve.pem")
+	writeTestFile(t, ofServe, string(authority.RootPEM()))
+	d := startDaemon(t, home, []string{"PIP_CERT=" + ofServe})
 	bundle := filepath.Join(home, "ca", "bundle.pem")
 	data, err := os.ReadFile(corporate)
 	must(t, err)
@@ -164,6 +195,11 @@ func TestBundleGetsTheRootsThatTheShellsClientsTrust(t *testing.T) {
 	set := envJSON(t, userShell(t, home, "DENO_CERT="+corporate), "--listen", d.addr)
 	if !holds() || set["DENO_CERT"] != bundle || size() <= bare {
 		t.Errorf("DENO_CERT=%s, and the bundle holds its root: %v", set["DENO_CERT"], holds())
+	}
+	merged, err := os.ReadFile(bundle)
+	must(t, err)
+	if !within(certificatesIn(merged), certificatesIn(authority.RootPEM())) {
+		t.Error("what serve had put into the bundle is gone")
 	}
 	before, err := os.Stat(bundle)
 	must(t, err)

@@ -89,8 +89,26 @@ func TestProxyBeforeIsUsedWhereTheEnvironmentLeadsToUs(t *testing.T) {
 				t.Errorf("%s: %s by %q, want %q", tt.name, target, got, want)
 			}
 		}
-		if got := proxyOf(t, proxyFor, "https://lifted.example/"); tt.name == "taken" && got != "" {
-			t.Errorf("what env lifted for the clients goes by %q", got)
+		lifted := "" // what env lifted for the clients is still an exception for us, unless the user has moved on
+		if tt.name == "another proxy wins" {
+			lifted = tt.wantHTTPS
+		}
+		if got := proxyOf(t, proxyFor, "https://lifted.example/"); got != lifted {
+			t.Errorf("%s: what env lifted goes by %q", tt.name, got)
+		}
+	}
+}
+
+func TestEnvironmentNamesUsUnlessItSaysWhatWasThereBefore(t *testing.T) {
+	for _, tt := range []struct {
+		proxy, upstream string
+		want            bool
+	}{{"http://127.0.0.1:8877", "", true}, {"http://127.0.0.1:8877", "direct", false}, {"http://corp.example:3128", "", false}, {"", "", false}} {
+		t.Setenv("HTTPS_PROXY", tt.proxy)
+		t.Setenv("HTTP_PROXY", "")
+		t.Setenv("INJECTPROXY_UPSTREAM", tt.upstream)
+		if got := environmentNamesUs(ourselves); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
 		}
 	}
 }

@@ -32,6 +32,7 @@ func TestEntryThatAnyClientTakesForARuleIsLifted(t *testing.T) {
 		{"cp.corp.example", "mcp.corp.example:443", false},
 		{"mcp.corp.example.org", "mcp.corp.example:443", false},
 		{"x.mcp.corp.example", "mcp.corp.example:443", false},
+		{"mcp.*.exampl", "mcp.corp.example:443", false},
 		{"other.*.example", "mcp.corp.example:443", false},
 		{"mcpXcorp.example", "mcp.corp.example:443", false},
 		{"m*p.c*p.e*e", "mcp.corp.example:443", true},
