@@ -70,7 +70,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if f.err != nil {
 		printError(stderr, err, f.hint)
 	}
-	return f.status
+	return execStatus(command, f)
 }
 
 // printError is the one form in which errors reach the user.
@@ -105,6 +105,7 @@ all others pass as they are.`,
 		newCheckCommand(g),
 		newDemoCommand(),
 		newEnvCommand(g),
+		newExecCommand(g),
 		newExplainCommand(g),
 		newInitCommand(g),
 		newLoginCommand(g),
