@@ -77,7 +77,7 @@ func (a *Az) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 // challenged returns err with claims in its hint, if that is a sign-in: one
 // without them would soon be followed by another.
 func (a *Az) challenged(ctx context.Context, err error, claims string) error {
-	if e, ok := errors.AsType[*token.Error](err); ok && claims != "" && strings.Contains(e.Hint, a.tool.login) {
+	if e, ok := errors.AsType[*token.Error](err); ok && fit(claims) && strings.Contains(e.Hint, a.tool.login) {
 		a.learn(ctx)
 		e.Hint = strings.Replace(e.Hint, a.tool.login, a.Command(claims), 1)
 	}
@@ -89,9 +89,9 @@ func (a *Az) watch() func() bool { return watch(a.tool.files) }
 
 // Command is what signs in to the same from a terminal. The claims are in it
 // only if az was found to take them (from 2.76), which each challenge makes
-// [Az.Token] find out.
+// [Az.Token] find out, and if they are not too long for a command.
 func (a *Az) Command(claims string) string {
-	if claims == "" || !a.claims.Load() {
+	if !fit(claims) || !a.claims.Load() {
 		return a.tool.login
 	}
 	return a.tool.login + " --claims-challenge " + encodeClaims(claims)
@@ -107,6 +107,14 @@ func loginCommand(tenant, scope string) string {
 	}
 	return command + " --scope " + scope + " --allow-no-subscriptions"
 }
+
+// mostClaims is how long a challenge may be that a tool is handed: cmd.exe,
+// which runs az.cmd, takes 8191 characters.
+const mostClaims = 4 << 10
+
+// fit reports whether there are claims, and a tool can be handed them. It does
+// without those that are too long: a sign-in may still bring what they want.
+func fit(claims string) bool { return claims != "" && len(claims) <= mostClaims }
 
 // encodeClaims is how az and azd take a claims challenge.
 func encodeClaims(claims string) string { return base64.StdEncoding.EncodeToString([]byte(claims)) }

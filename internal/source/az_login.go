@@ -21,7 +21,7 @@ var deviceCode = regexp.MustCompile(`open the page (https://[!-~]{1,200}) and en
 //
 // Where there is no display to open a browser on, az shows a code instead. Of
 // what az prints nothing is told but that. The claims go along where az is
-// known to take them (from 2.76).
+// known to take them (from 2.76), unless they are too long for an argument.
 //
 // The sign-in leaves az's default subscription what it was, if it is still
 // there afterwards: az itself would make it one of the tenant that was signed
@@ -34,7 +34,7 @@ func (a *Az) SignIn(ctx context.Context, claims string, tell func(message string
 		return t.ended(ctx, "another sign-in did not end in time")
 	}
 	defer done()
-	args := a.loginArgs(claims != "" && a.learn(ctx), claims)
+	args := a.loginArgs(fit(claims) && a.learn(ctx), claims)
 	if codeNeeded(runtime.GOOS, t.env) {
 		args = append(args, "--use-device-code")
 	} else {

@@ -59,7 +59,7 @@ var azdOutdated = reason{token.Misconfigured, "this version cannot be made to gi
 func (a *azd) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	args := a.args
 	claims := ask.Claims
-	if forced(ask) && claims == "" {
+	if forced(ask) && !fit(claims) {
 		claims = "{}"
 	}
 	if claims != "" {

@@ -98,6 +98,8 @@ func (p *powershell) Token(ctx context.Context, ask token.Ask) (token.Token, err
 	e := p.tool.same()
 	if ask.Claims != "" {
 		e.Err = nil
+	}
+	if fit(ask.Claims) {
 		e.Hint += " -ClaimsChallenge " + encodeClaims(ask.Claims)
 	}
 	return token.Token{}, e
