@@ -36,6 +36,10 @@ func TestClaimsThatAreTooLongForACommandAreLeftOut(t *testing.T) {
 		if err := az.SignIn(t.Context(), claims, func(string) {}); err != nil {
 			t.Error(err)
 		}
+		az.claims.Store(true) // from a challenge before
+		if command := az.Command(claims); strings.Contains(command, "challenge") != fits {
+			t.Errorf("%d bytes of claims make a command of %d", len(claims), len(command))
+		}
 		for _, c := range s.calls() {
 			if has := slices.Contains(c.Args, encodeClaims(claims)); has != (fits && (c.Args[0] == "login" || c.Args[0] == "auth")) {
 				t.Errorf("%d bytes of claims, and az %.200q has them: %v", len(claims), c.Args, has)
