@@ -14,11 +14,12 @@ import (
 )
 
 // otherRoom is a mount namespace in which the trust store is a copy of the
-// machine's.
+// machine's, with fewer roots, as each takes time.
 type otherRoom struct {
-	t    *testing.T
-	home string
-	pid  int
+	t     *testing.T
+	home  string
+	hooks string // the directory of what update-ca-certificates runs in the end
+	pid   int
 }
 
 // enterOtherRoom makes one for the program with this home. What it runs finds
@@ -41,10 +42,12 @@ func enterOtherRoom(t *testing.T, home string) *otherRoom {
 		for dir in /etc/ssl /usr/local/share/ca-certificates; do
 			mkdir -p "$1$dir"; cp -a "$dir/." "$1$dir"; mount --bind "$1$dir" "$dir"
 		done
-		mkdir "$1/none"; mount --bind "$1/none" /etc/ca-certificates/update.d
+		grep '^[^#!]' /etc/ca-certificates.conf | head -n 3 >"$1/few"; mount --bind "$1/few" /etc/ca-certificates.conf
+		mkdir "$1/hooks"; mount --bind "$1/hooks" /etc/ca-certificates/update.d
 		update-ca-certificates --fresh >/dev/null
 		echo ready; exec cat`
-	cmd := exec.Command("unshare", "--mount", "sh", "-c", prepare, "sh", t.TempDir())
+	dir := t.TempDir()
+	cmd := exec.Command("unshare", "--mount", "sh", "-c", prepare, "sh", dir)
 	stdin, err := cmd.StdinPipe()
 	must(t, err)
 	stdout, err := cmd.StdoutPipe()
@@ -55,7 +58,7 @@ func enterOtherRoom(t *testing.T, home string) *otherRoom {
 	if _, err := io.ReadFull(stdout, ready); err != nil {
 		t.Fatalf("the room was not made: %v", err)
 	}
-	return &otherRoom{t, home, cmd.Process.Pid}
+	return &otherRoom{t, home, filepath.Join(dir, "hooks"), cmd.Process.Pid}
 }
 
 // run runs a program in there, and returns what it prints and its status.
@@ -165,5 +168,60 @@ func TestStoreThatTakesRootIsLeftToTheUser(t *testing.T) {
 		"the store of Debian: it takes root, so this is for you to run:\n", "install -m 644 ", "error: 1 of 1 stores", "\nhint: ")
 	if out, _ := room.run("sh", "-c", "ls /etc/ssl/certs"); strings.Contains(out, "injectproxy") {
 		t.Errorf("left is\n%s", out)
+	}
+}
+
+func TestRootThatSomethingElsePutThereIsSaidToBeThereStill(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	room := enterOtherRoom(t, home)
+	permit, err := ca.ParsePermit([]string{"corp.example"})
+	must(t, err)
+	authority, err := ca.Ensure(caDir(home), permit, nil)
+	must(t, err)
+	other, err := ca.Ephemeral(permit, nil)
+	must(t, err)
+	shared := filepath.Join(home, "shared.crt")
+	must(t, os.WriteFile(shared, append(authority.RootPEM(), other.RootPEM()...), 0o600))
+	if out, status := room.run("sh", "-c", "cp "+shared+" /usr/local/share/ca-certificates/ && update-ca-certificates"); status != 0 {
+		t.Fatal(out)
+	}
+	room.want(exitFailed, []string{"ca", "uninstall", "--store", "system"}, "still there: something else has put it there", "error: 1 of 1 stores")
+	if out, status := room.run("ls", "/usr/local/share/ca-certificates/shared.crt"); status != 0 {
+		t.Errorf("a file with other roots is gone: %s", out)
+	}
+}
+
+// Debian hands new roots to Java by itself where its package for that is
+// installed, but not their removal.
+func TestJavaThatGetsItsRootsFromTheSystemIsNotGivenThemTwice(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	room := enterOtherRoom(t, home)
+	const keyStore = "/etc/ssl/certs/java/cacerts"
+	if _, err := os.Stat(keyStore); err != nil {
+		absent(t, "no Java of Debian: %v", err)
+	}
+	permit, err := ca.ParsePermit([]string{"corp.example"})
+	must(t, err)
+	_, err = ca.Ensure(caDir(home), permit, nil)
+	must(t, err)
+	const hook = `#!/bin/sh
+		while read -r line; do
+			case $line in +*injectproxy-*) keytool -importcert -noprompt -keystore ` + keyStore + ` -storepass changeit \
+				-alias "debian:${line##*/}" -file "${line#+}" </dev/null || exit ;; esac
+		done`
+	must(t, os.WriteFile(filepath.Join(room.hooks, "java"), []byte(hook), 0o700))
+	aliases := func() int {
+		out, _ := room.run("keytool", "-list", "-keystore", keyStore, "-storepass", "changeit")
+		return strings.Count(out, "injectproxy-")
+	}
+	room.want(0, []string{"ca", "install", "--store", "java,system"}, "keytool -importcert", "Java in ", ": it is trusted now; restart what runs on it")
+	if n := aliases(); n != 1 {
+		t.Errorf("Java has it %d times", n)
+	}
+	room.want(0, []string{"ca", "uninstall", "--store", "java,system"}, "keytool -delete", ": it is gone; restart what runs on it")
+	if n := aliases(); n != 0 {
+		t.Errorf("Java still has it %d times", n)
 	}
 }

@@ -12,8 +12,12 @@ import (
 )
 
 // workerEnv turns the test binary into a process that calls Ensure for every
-// directory it is told, as the one of that number.
-const workerEnv = "CA_TEST_WORKER"
+// directory it is told, as the one of that number; or, as the rotator, into one
+// that rotates the CA of the first one until it is killed.
+const (
+	workerEnv = "CA_TEST_WORKER"
+	rotator   = "rotator"
+)
 
 func worker() int {
 	p, err := ParsePermit([]string{"worker" + os.Getenv(workerEnv) + ".example"})
@@ -22,6 +26,10 @@ func worker() int {
 		return 1
 	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if os.Getenv(workerEnv) == rotator {
+			fmt.Println(rotateForever(lines.Text()))
+			return 1
+		}
 		a, err := Ensure(lines.Text(), p, nil)
 		if err != nil {
 			fmt.Println("error:", err)
@@ -30,6 +38,72 @@ func worker() int {
 		fmt.Println(a.Fingerprint(), a.Permit())
 	}
 	return 0
+}
+
+// rotateForever says so after each rotation.
+func rotateForever(dir string) error {
+	for {
+		a, err := Open(dir, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := Rotate(dir, a.permit, nil); err != nil {
+			return err
+		}
+		if _, err := Finish(dir, nil); err != nil {
+			return err
+		}
+		fmt.Println("rotated")
+	}
+}
+
+func TestProcessKilledWhileItRotatesLeavesAWholeCA(t *testing.T) {
+	t.Parallel()
+	dir, old := made(t)
+	seen := map[string]bool{old.Fingerprint(): true}
+	const kills = 25
+	for i := range kills {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), workerEnv+"="+rotator)
+		cmd.Stdin = strings.NewReader(dir + "\n")
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "rotated\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+		// It is somewhere in the next one by the time that this has looked.
+		for range i % 6 {
+			if _, err := Open(dir, nil); err != nil {
+				t.Error(err)
+			}
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		a, err := Ensure(dir, old.permit, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[a.Fingerprint()] = true
+		wantCA(t, dir, a)
+	}
+	if len(seen) <= kills {
+		t.Errorf("%d CAs were seen: nothing was rotated", len(seen))
+	}
+	if _, err := Rotate(dir, old.permit, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := Finish(dir, nil); err != nil {
+		t.Error(err)
+	}
+	leftovers, err := filepath.Glob(filepath.Join(dir, tempPattern(secretFile)))
+	if err != nil || len(leftovers) > 0 {
+		t.Errorf("left is %q, %v", leftovers, err)
+	}
 }
 
 func TestSixProcessesAtOnceAgreeOnOneCA(t *testing.T) {

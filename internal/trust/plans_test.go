@@ -274,3 +274,26 @@ func TestFailureNamesTheProgramAndNothingThatItSaid(t *testing.T) {
 		t.Error("went on after a failure")
 	}
 }
+
+func TestPlanThatTakesRootIsNotRun(t *testing.T) {
+	t.Parallel()
+	touch, err := exec.LookPath("touch")
+	if err != nil {
+		absent(t, "touch is not installed")
+	}
+	file := filepath.Join(t.TempDir(), "done")
+	p := Plan{Commands: [][]string{{touch, file}}, Privileged: true}
+	if err := p.Run(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	if matches, _ := filepath.Glob(file); matches != nil {
+		t.Error("it was run")
+	}
+	p.Privileged = false
+	if err := p.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if matches, _ := filepath.Glob(file); matches == nil {
+		t.Error("without that it is not run either")
+	}
+}
