@@ -88,7 +88,7 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	in.sources = newSources(cfg, s, identity, own, in.signedIn)
 	in.Proxy, err = proxy.New(proxy.Options{
 		Dialer: dialer, Upstream: in.upstream, Leaf: leafOf(s.authority),
-		Admit:     func(c net.Conn) func([]string) error { return s.access.Peer(c).Admit },
+		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
 		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
 		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"),
 		Done: func(r *record.Record) { telemetry.RequestLine(s.log, r, time.Since(r.Start)) },

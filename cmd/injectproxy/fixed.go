@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/injectproxy/injectproxy/internal/config"
 )
@@ -26,6 +27,10 @@ var fixed = [...]struct {
 	{"log", func(c *config.Config) any { return &c.Log }},
 }
 
+// sameClient reports whether two clients are admitted alike. What they may use
+// is not fixed.
+func sameClient(a, b config.Client) bool { return a.Name == b.Name && a.TokenFile == b.TokenFile }
+
 // hold puts the fixed settings that are in use in place of those of changed,
 // and returns the keys of those that differ from started, the files as they were
 // read at the start. Ca.permit is among them: it decides about rules at once,
@@ -38,6 +43,9 @@ func hold(changed, started, inUse *config.Config) (keys []string) {
 		if !same && (len(keys) == 0 || keys[len(keys)-1] != f.key) {
 			keys = append(keys, f.key)
 		}
+	}
+	if !slices.EqualFunc(changed.Access.Clients, started.Access.Clients, sameClient) {
+		keys = append(keys, "access.client")
 	}
 	if !reflect.DeepEqual(changed.CA.Permit, started.CA.Permit) {
 		keys = append(keys, "ca.permit")

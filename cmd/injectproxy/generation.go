@@ -111,7 +111,29 @@ func (in *instance) rules(g *generation) (*proxy.Rules, error) {
 	for _, i := range index {
 		rules.Routes = append(rules.Routes, routes[i])
 	}
+	rules.Clients = confined(g.cfg, index)
 	return rules, nil
+}
+
+// confined returns what the named clients may use, for a table whose rules
+// have the given indices in cfg.
+func confined(cfg *config.Config, index []int) map[string]proxy.Client {
+	clients := map[string]proxy.Client{}
+	for _, c := range cfg.Access.Clients {
+		own := proxy.Client{Rules: make([]bool, len(index)), Authorities: map[string]bool{}}
+		for n, i := range index {
+			r := cfg.Rules[i]
+			if !c.May(r) {
+				continue
+			}
+			own.Rules[n] = true
+			for _, p := range r.Prefixes {
+				own.Authorities[p.Authority()] = true
+			}
+		}
+		clients[c.Name] = own
+	}
+	return clients
 }
 
 // route is the chain of one live rule, outermost first: what was learned is

@@ -10,14 +10,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/injectproxy/injectproxy/internal/access"
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
@@ -118,23 +116,15 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 
 // open makes everything that serve needs, from the CA to the listener.
 func open(cfg *config.Config, started *supervisor, log *slog.Logger) (net.Listener, *instance, error) {
-	if cfg.Access.Mode == "open" && cfg.Shared() {
-		return nil, nil, &failure{status: exitUsage, err: fmt.Errorf("listen = %q lets everybody in the network use the tokens behind this proxy", cfg.Listen),
-			hint: `set mode = "credential" in [access], or listen on 127.0.0.1`}
-	}
 	home, err := config.Home()
 	if err != nil {
 		return nil, nil, err
 	}
+	policy, err := admission(cfg, home, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	authority, err := openCA(cfg, home, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	credential, err := access.LoadOrCreate(filepath.Join(home, "credential"))
-	if err != nil {
-		return nil, nil, err
-	}
-	policy, err := access.New(cfg.Access.Mode, credential)
 	if err != nil {
 		return nil, nil, err
 	}

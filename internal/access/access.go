@@ -26,6 +26,7 @@ const Challenge = `Basic realm="injectproxy", charset="UTF-8"`
 type Policy struct {
 	mode       mode
 	credential Credential
+	clients    map[string]Client
 }
 
 type mode int
@@ -75,6 +76,20 @@ func (p *Policy) Peer(c net.Conn) *Peer {
 // part of those values and may be shown to the client. The answer to a
 // refusal is 407 with [Challenge].
 func (p *Peer) Admit(proxyAuthorization []string) error {
+	_, err := p.Client(proxyAuthorization)
+	return err
+}
+
+// Client is [Peer.Admit] that also says which named client the request is
+// from: "" for whoever else is admitted.
+func (p *Peer) Client(proxyAuthorization []string) (name string, err error) {
+	if name, err = p.policy.named(proxyAuthorization); name != "" {
+		return name, err
+	}
+	return "", p.admit(proxyAuthorization)
+}
+
+func (p *Peer) admit(proxyAuthorization []string) error {
 	switch p.policy.mode {
 	case open:
 		return nil

@@ -88,21 +88,27 @@ func (c Credential) check(header []string) error {
 // basicPassword returns the password in a credential of the Basic scheme (RFC
 // 7617). The user name may be anything.
 func basicPassword(header string) (password string, ok bool) {
+	_, password, ok = userPassword(header)
+	return password, ok
+}
+
+// userPassword returns the user and the password in a credential of the Basic scheme.
+func userPassword(header string) (user, password string, ok bool) {
 	scheme, rest, _ := strings.Cut(header, " ")
 	// The length keeps EqualFold to ASCII: it also folds ſ to s.
 	if len(scheme) != len("Basic") || !strings.EqualFold(scheme, "Basic") {
-		return "", false
+		return "", "", false
 	}
 	rest = strings.TrimLeft(rest, " ")
 	if strings.ContainsAny(rest, "\r\n") { // which the decoder would skip
-		return "", false
+		return "", "", false
 	}
 	userpass, err := base64.StdEncoding.Strict().DecodeString(rest)
 	if err != nil {
-		return "", false
+		return "", "", false
 	}
-	_, password, ok = strings.Cut(string(userpass), ":")
-	return password, ok
+	user, password, ok = strings.Cut(string(userpass), ":")
+	return user, password, ok
 }
 
 // LoadOrCreate returns the credential in the named file, which it first makes

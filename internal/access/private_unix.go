@@ -10,6 +10,15 @@ import (
 	"syscall"
 )
 
+// secret returns an error if everybody may use the file. Its owner and group
+// are those whom a secret is mounted for, which need not be ours.
+func secret(info fs.FileInfo) error {
+	if perm := info.Mode().Perm(); perm&0o007 != 0 {
+		return fmt.Errorf("everybody may use it (mode %04o, want 0640 or 0600)", perm)
+	}
+	return nil
+}
+
 // private returns an error unless the file is this user's (or root's) alone.
 func private(info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {

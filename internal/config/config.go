@@ -35,7 +35,8 @@ type Config struct {
 	}
 
 	Access struct {
-		Mode string // "auto", "credential" or "open"
+		Mode    string   // "auto", "credential" or "open"
+		Clients []Client // in file order
 	}
 
 	Tunnel struct {

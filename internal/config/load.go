@@ -52,9 +52,11 @@ func (d *document) config() (*Config, []Problem) {
 	files := top.include(patterns)
 	top.done()
 	d.notYet()
+	c.clientRules(d)
 	usable := d.firstError(0) == nil
 
 	c.teamFiles(d.report, files, taken)
+	c.clientTeamRules(d)
 	c.confine(d.report)
 	mixUps(d.report, c.Audiences)
 	if !usable {

@@ -60,7 +60,7 @@ func TestKeysWithoutEffectAreWarnedOf(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"access.client.x", "admin.listen", "admin.token_file",
+		"admin.listen", "admin.token_file",
 		"log.audit", "recover", "session.cooldown", "session.hard", "session.light",
 	}
 	if !slices.Equal(got, want) {

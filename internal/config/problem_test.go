@@ -70,7 +70,7 @@ func TestEachMistakeIsReportedWithItsLine(t *testing.T) {
 		"open and shared":        {"listen = \":1\"\n[access]\nmode = \"open\"", []string{`config.toml:3: |whoever reaches :1 could use every token`}},
 		"authority host":         {"[entra]\nauthority_host = \"login.example\"", []string{`config.toml:2: |entra.authority_host is not an https URL with a host only`}},
 		"authority host path":    {"[entra]\nauthority_host = \"https://login.example/x\"", []string{`config.toml:2: |with a host only`}},
-		"client without rules":   {"[access.client.x]\ntoken_file = \"x\"", []string{`config.toml:1: |[access.client.x] has no rules`, `config.toml:1: warning: |no effect yet`}},
+		"client without rules":   {"[access.client.x]\ntoken_file = \"x\"", []string{`config.toml:1: |[access.client.x] has no rules`}},
 		"include pattern":        {"include = [\"[\"]", []string{`config.toml:1: |"[" is not a pattern`}},
 		"include absent":         {"include = [\"x.toml\", \"y/*.toml\"]", []string{`config.toml:1: warning: |"x.toml" does not exist`}},
 		"include itself":         {"include = [\"*.toml\"]", []string{`config.toml:1: |include names config.toml itself`}},

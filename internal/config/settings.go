@@ -9,7 +9,7 @@ func (c *Config) settings(top *table) {
 	c.Drain = top.duration("drain", 10*time.Second)
 	c.upstream(top)
 
-	c.Access.Mode = readAccess(top.section("access"))
+	c.access(top.section("access"))
 
 	tunnel := top.section("tunnel")
 	c.Tunnel.Allow = tunnel.enum("allow", "all", "rules")
@@ -80,22 +80,4 @@ func (c *Config) log(t *table) {
 	c.Log.Format = t.enum("format", "text", "json")
 	c.Log.Audit = t.optionalFile("audit")
 	t.done()
-}
-
-// readAccess returns the mode. The named clients are checked, and kept once
-// something uses them.
-func readAccess(t *table) (mode string) {
-	mode = t.enum("mode", "auto", "credential", "open")
-	for _, client := range t.named("client") {
-		client.file("token_file")
-		client.filled("rules")
-		for _, key := range []string{"token_file", "rules"} {
-			if !client.has(key) {
-				client.errorf(client.at(), "%s has no %s", client.title, key)
-			}
-		}
-		client.done()
-	}
-	t.done()
-	return mode
 }

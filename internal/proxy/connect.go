@@ -20,14 +20,15 @@ func (p *Proxy) withPeer(ctx context.Context, c net.Conn) context.Context {
 }
 
 // nobody admits no request.
-func nobody(net.Conn) func([]string) error {
-	return func([]string) error { return errors.New("this proxy admits nobody") }
+func nobody(net.Conn) func([]string) (string, error) {
+	return func([]string) (string, error) { return "", errors.New("this proxy admits nobody") }
 }
 
 // connect is what a CONNECT asks for.
 type connect struct {
 	authority string // canonical host:port
 	named     bool   // by a rule, when the CONNECT came: rules may change at any time
+	client    string // its name, "" if it has none
 	via       string // Via field for the upstream proxy
 }
 
@@ -40,7 +41,8 @@ func connectFrom(ctx context.Context) connect {
 
 // serveDoor handles what clients send to the proxy port itself.
 func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
-	if err := p.admit(r); err != nil {
+	client, err := p.admit(r)
+	if err != nil {
 		(&Answer{
 			Status: http.StatusProxyAuthRequired, Type: "credential-needed", Title: "This proxy needs a credential", Reason: "http_request_denied",
 			Detail: "Not admitted: " + err.Error() + ".",
@@ -54,7 +56,9 @@ func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.Method == http.MethodConnect:
-		p.serveConnect(w, r)
+		p.serveConnect(w, r, client)
+	case r.URL.Scheme == "http" && r.URL.Host != "" && p.o.RulesOnly:
+		unlisted(r.URL.Host).write(w, r) // rules are for https
 	case r.URL.Scheme == "http" && r.URL.Host != "":
 		p.servePlain(w, r)
 	case r.URL.IsAbs():
@@ -72,14 +76,24 @@ func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit returns nil if the client may use the port.
-func (p *Proxy) admit(r *http.Request) error {
-	judge := r.Context().Value(admitKey{}).(func([]string) error)
+// unlisted refuses a host that no rule names.
+func unlisted(authority string) *Answer {
+	return &Answer{
+		Status: http.StatusForbidden, Type: "no-rule", Title: "No rule names this destination", Reason: "http_request_denied", Final: true,
+		Detail: authority + " is in no rule that this client may use, and this proxy reaches nothing else for it.",
+		Hint:   `Reach it without the proxy (NO_PROXY), or have tunnel.allow = "all" set.`,
+	}
+}
+
+// admit returns which client r is from, "" for one without a name, or why it
+// may not use the port.
+func (p *Proxy) admit(r *http.Request) (client string, err error) {
+	judge := r.Context().Value(admitKey{}).(func([]string) (string, error))
 	return judge(r.Header["Proxy-Authorization"])
 }
 
 // serveConnect decides on a CONNECT and gives it to goproxy.
-func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
+func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request, client string) {
 	authority, err := connectAuthority(r)
 	if err != nil {
 		a := malformed(http.StatusBadRequest, "")
@@ -93,15 +107,11 @@ func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	named := rules.Table.Intercepts(authority)
-	if p.o.RulesOnly && !named {
-		(&Answer{
-			Status: http.StatusForbidden, Type: "no-rule", Title: "No rule names this destination", Reason: "http_request_denied", Final: true,
-			Detail: authority + " is in no rule, and this proxy tunnels to nothing else.",
-			Hint:   `Reach it without the proxy (NO_PROXY), or have tunnel.allow = "all" set.`,
-		}).write(w, r)
+	if p.o.RulesOnly && !rules.names(authority, client) {
+		unlisted(authority).write(w, r)
 		return
 	}
-	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority, named, p.o.Dialer.chain(r)})
+	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority, named, client, p.o.Dialer.chain(r)})
 	p.goproxy.ServeHTTP(&hijacker{w}, r.WithContext(ctx))
 }
 

@@ -46,10 +46,11 @@ type Options struct {
 	// Admit is called for each connection that the door accepts. What it
 	// returns judges each request of that connection by the values of its
 	// Proxy-Authorization fields: nil admits it, an error says why not, in
-	// words that may be shown to the client. A nil Admit admits nobody.
-	Admit func(net.Conn) func(proxyAuthorization []string) error
+	// words that may be shown to the client. The name is that of a client that
+	// is confined to some rules, "" for the others. A nil Admit admits nobody.
+	Admit func(net.Conn) func(proxyAuthorization []string) (client string, err error)
 
-	RulesOnly bool   // tunnel to no authority that no rule names
+	RulesOnly bool   // reach no authority that no rule names, or none of a named client's
 	TrustHint string // what to tell a client's user who does not trust the CA
 
 	Log      *slog.Logger

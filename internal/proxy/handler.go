@@ -25,8 +25,9 @@ func exchangeFrom(ctx context.Context) *exchange {
 
 // serveIntercepted handles a request that came out of an intercepted CONNECT.
 func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
-	authority := r.Context().Value(pinnedKey{}).(*pinnedConn).authority
-	rec := &record.Record{Start: time.Now(), Method: r.Method, Authority: authority}
+	target := r.Context().Value(pinnedKey{}).(*pinnedConn).connect
+	authority := target.authority
+	rec := &record.Record{Start: time.Now(), Client: target.client, Method: r.Method, Authority: authority}
 	out := p.newResponse(w, r, rec)
 	if p.o.Done != nil {
 		defer func() { p.o.Done(rec) }()
@@ -72,6 +73,13 @@ func (p *Proxy) choose(rules *Rules, rec *record.Record, r *http.Request, rawPat
 	}
 	route := rules.Routes[v.Rule]
 	rec.Rule, rec.Team, rec.Kind = route.Name, route.Team, route.Kind
+	if !rules.may(rec.Client, v.Rule) {
+		return nil, &Answer{
+			Status: http.StatusForbidden, Type: "rule-of-others", Title: "This client may not use this rule", Reason: "http_request_denied", Final: true,
+			Detail: "The request is under a rule that is not among those of client " + rec.Client + ". Nothing was sent.",
+			Hint:   "Have the rule added to [access.client." + rec.Client + "] in config.toml.",
+		}
+	}
 	if r.Method == http.MethodTrace {
 		return nil, &Answer{
 			Status: http.StatusMethodNotAllowed, Type: "trace-refused", Title: "TRACE is refused where a token is attached", Reason: "http_request_denied", Final: true,

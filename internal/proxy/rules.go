@@ -15,6 +15,31 @@ type Rules struct {
 	// Refused are authorities that are answered at once, in place of being
 	// intercepted: those of rules that the CA may not sign for.
 	Refused map[string]*Answer
+
+	// Clients say what each named client may use. One that is not here may use
+	// no rule.
+	Clients map[string]Client
+}
+
+// Client is what a named client of a shared instance may use.
+type Client struct {
+	Rules       []bool          // by the table's rule number
+	Authorities map[string]bool // of those rules
+}
+
+// may reports whether the client of that name, "" for whoever has none, may use
+// a rule.
+func (r *Rules) may(client string, rule int) bool {
+	if client == "" {
+		return true
+	}
+	own := r.Clients[client].Rules
+	return rule < len(own) && own[rule]
+}
+
+// names reports whether a rule that client may use names authority.
+func (r *Rules) names(authority, client string) bool {
+	return r.Table.Intercepts(authority) && (client == "" || r.Clients[client].Authorities[authority])
 }
 
 // reign is the time for which rules decide, and their requests last.

@@ -142,8 +142,8 @@ func (c *endWatched) CloseWrite() error { return closeWrite(c.Conn) }
 func TestClientThatHasSentAllAtOnce(t *testing.T) {
 	t.Parallel()
 	l := &endWatch{listenLoopback(t), make(chan struct{}, 1)}
-	w := newWorld(t, newOrigins(t), worldOptions{listener: l, admit: func(net.Conn) func([]string) error {
-		return func([]string) error { <-l.ended; return nil }
+	w := newWorld(t, newOrigins(t), worldOptions{listener: l, admit: func(net.Conn) func([]string) (string, error) {
+		return func([]string) (string, error) { <-l.ended; return "", nil }
 	}})
 	authority := startRaw(t, "other.test", func(c *net.TCPConn) { io.Copy(c, c) })
 	c := w.impatient(authority)

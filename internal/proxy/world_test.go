@@ -52,7 +52,7 @@ type worldOptions struct {
 	route     func(prefix string, next http.RoundTripper) http.RoundTripper // nil: attach X-Token
 	dial      DialOptions
 	rulesOnly bool
-	admit     func(net.Conn) func([]string) error
+	admit     func(net.Conn) func([]string) (string, error)
 	listener  net.Listener
 	upstream  http.RoundTripper
 	limits    limits
@@ -89,7 +89,9 @@ func newWorld(t testing.TB, origins *authorityForTests, o worldOptions) *world {
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	admit := o.admit
 	if admit == nil {
-		admit = func(net.Conn) func([]string) error { return func([]string) error { return nil } }
+		admit = func(net.Conn) func([]string) (string, error) {
+			return func([]string) (string, error) { return "", nil }
+		}
 	}
 	w.proxy, err = New(Options{
 		Dialer: d, Upstream: upstream, Leaf: authority.Leaf, Admit: admit, RulesOnly: o.rulesOnly,

@@ -16,6 +16,7 @@ import (
 // with it; it is not safe for use by several goroutines at once.
 type Record struct {
 	Start     time.Time // when the request's header had been read
+	Client    string    // name of the client of a shared instance, "" if it has none
 	Team      string    // team of the rule, "" for config.toml's own
 	Rule      string    // rule that matched, "" if the request was forwarded as it is
 	Kind      string    // kind of that rule: mcp, llm, share, http

@@ -17,7 +17,7 @@ func RequestLine(log *slog.Logger, r *record.Record, d time.Duration) {
 	if !log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	attrs := append(make([]slog.Attr, 0, 14),
+	attrs := append(make([]slog.Attr, 0, 15),
 		slog.String("team", r.Team),
 		slog.String("rule", r.Rule),
 		slog.String("kind", r.Kind),
@@ -31,6 +31,9 @@ func RequestLine(log *slog.Logger, r *record.Record, d time.Duration) {
 		slog.Float64("duration_ms", milliseconds(d)),
 		slog.Int64("bytes", r.Bytes),
 	)
+	if r.Client != "" {
+		attrs = append(attrs, slog.String("client", r.Client))
+	}
 	if r.Retry != "" {
 		attrs = append(attrs, slog.String("retry", r.Retry))
 	}
