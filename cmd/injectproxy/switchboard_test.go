@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"net"
@@ -16,10 +17,11 @@ type switchboard struct {
 	addr  string
 	lines map[string]string // authority to loopback address
 
-	mu     sync.Mutex
-	asked  []string // method and target of each request
-	shown  []string // its Proxy-Authorization
-	refuse int      // status for all, 0 for none
+	mu         sync.Mutex
+	asked      []string // method and target of each request
+	shown      []string // its Proxy-Authorization
+	refuse     int      // status for all, 0 for none
+	challenges []string // Proxy-Authenticate that goes with it
 }
 
 func newSwitchboard(t testing.TB, lines map[string]string) *switchboard {
@@ -48,14 +50,14 @@ func (s *switchboard) serve(w http.ResponseWriter, r *http.Request, calls *sync.
 	s.mu.Lock()
 	s.asked = append(s.asked, r.Method+" "+r.RequestURI)
 	s.shown = append(s.shown, r.Header.Get("Proxy-Authorization"))
-	status := s.refuse
+	status, to := s.refuse, s.lines[r.RequestURI]
+	w.Header()["Proxy-Authenticate"] = s.challenges
 	s.mu.Unlock()
 	if status == 0 && r.Method != http.MethodConnect {
 		return // a plain request: 200 without a body
 	}
-	to, ok := s.lines[r.RequestURI]
-	if status != 0 || !ok {
-		w.WriteHeader(max(status, http.StatusBadGateway))
+	if status != 0 || to == "" {
+		w.WriteHeader(cmp.Or(status, http.StatusBadGateway))
 		return
 	}
 	_, p, _ := net.SplitHostPort(to)

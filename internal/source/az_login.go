@@ -2,11 +2,8 @@ package source
 
 import (
 	"context"
-	"encoding/json"
 	"regexp"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -89,25 +86,8 @@ func (a *Az) learn(ctx context.Context) bool {
 // takesClaims reports whether az is known to take a claims challenge: an
 // unknown argument would fail a sign-in that may do without.
 func (a *Az) takesClaims(ctx context.Context) bool {
-	stdout, _, err := a.tool.run(ctx, run{sweep: true}, "version", "--output", "json")
-	if err != nil {
-		return false
-	}
-	var versions map[string]any
-	if json.Unmarshal(stdout, &versions) != nil {
-		return false
-	}
-	version, _ := versions["azure-cli"].(string)
-	return atLeast(version, 2, 76)
-}
-
-// atLeast reports whether version is major.minor or later.
-func atLeast(version string, major, minor int) bool {
-	first, rest, _ := strings.Cut(version, ".")
-	second, _, _ := strings.Cut(rest, ".")
-	x, errX := strconv.Atoi(first)
-	y, errY := strconv.Atoi(second)
-	return errX == nil && errY == nil && (x > major || x == major && y >= minor)
+	version, err := a.Version(ctx)
+	return err == nil && AtLeast(version, 2, 76)
 }
 
 // codeNeeded reports whether no browser can be opened in front of the user:

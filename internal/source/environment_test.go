@@ -105,7 +105,7 @@ func TestVersionsAreCompared(t *testing.T) {
 		"2.76.0": true, "2.76": true, "2.100.1": true, "3.0.0": true, "2.75.0": false, "2.8.0": false, "1.99": false,
 		"": false, "2": false, "x.y": false, "2.76b1": false,
 	} {
-		if got := atLeast(version, 2, 76); got != want {
+		if got := AtLeast(version, 2, 76); got != want {
 			t.Errorf("%q: %v", version, got)
 		}
 	}
