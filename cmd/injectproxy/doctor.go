@@ -129,7 +129,7 @@ type examination struct {
 
 // checks returns those that take time, in the order of their findings.
 func (d *doctor) checks() []examination {
-	list := []examination{{examineLimit, d.examineServe}, {examineLimit, d.examineClients}}
+	list := []examination{{examineLimit, d.examineServe}, {examineLimit, d.examineStores}, {examineLimit, d.examineClients}}
 	if d.broken != nil {
 		return append(list, examination{examineLimit, d.examineSettings})
 	}

@@ -22,6 +22,9 @@ func (d *doctor) examineCA() []finding {
 	for _, p := range problems {
 		findings = append(findings, problemFinding("ca", p))
 	}
+	if authority == nil && len(problems) == 0 && len(d.cfg.Permitted()) == 0 {
+		return nil // there is nothing to sign for
+	}
 	if authority == nil && len(problems) == 0 {
 		return []finding{{"ca", stateWarn, dir, "there is none yet: serve makes it when it starts", "injectproxy serve"}}
 	}

@@ -35,6 +35,9 @@ func (g *globals) examineConfig() (*config.Config, []finding) {
 	if cfg == nil {
 		return nil, findings
 	}
+	if len(cfg.Rules) == 0 {
+		findings = append(findings, finding{"config", stateWarn, cfg.File, "there is no rule, so nothing gets a token", "add a [[rule]] to " + cfg.File + ": there are examples"})
+	}
 	findings = append(findings, shadows(cfg.Rules)...)
 	if len(findings) == 0 {
 		findings = []finding{{"config", stateOK, cfg.File, count(len(cfg.Rules), "rule") + ", " + count(len(cfg.Audiences), "audience"), ""}}
