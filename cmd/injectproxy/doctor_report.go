@@ -71,10 +71,10 @@ func printFindings(w io.Writer, findings []finding, colour bool) error {
 // colourful reports whether w is a terminal of somebody who wants colours
 // (https://no-color.org).
 func colourful(w io.Writer) bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && onTerminal(w)
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(w)
 }
 
-func onTerminal(w io.Writer) bool {
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -90,7 +90,7 @@ type progress struct {
 
 // newProgress returns the progress for w, nil where that is no terminal.
 func newProgress(w io.Writer) *progress {
-	if !onTerminal(w) || os.Getenv("TERM") == "dumb" {
+	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
 	return &progress{w: w}
