@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -70,7 +71,7 @@ func one(list []string) string {
 
 func (d *doctor) variable(name string) string {
 	for _, kv := range slices.Backward(d.environ) {
-		if n, value, _ := strings.Cut(kv, "="); n == name {
+		if n, value, _ := strings.Cut(kv, "="); n == name || runtime.GOOS == "windows" && strings.EqualFold(n, name) {
 			return value
 		}
 	}

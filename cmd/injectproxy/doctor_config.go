@@ -40,12 +40,12 @@ func (g *globals) examineConfig() (*config.Config, []finding) {
 	}
 	findings = append(findings, shadows(cfg.Rules)...)
 	if len(findings) == 0 {
-		findings = []finding{{"config", stateOK, cfg.File, count(len(cfg.Rules), "rule") + ", " + count(len(cfg.Audiences), "audience"), ""}}
+		findings = []finding{{"config", stateOK, cfg.File, several(len(cfg.Rules), "rule") + ", " + several(len(cfg.Audiences), "audience"), ""}}
 	}
 	return cfg, findings
 }
 
-func count(n int, what string) string {
+func several(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

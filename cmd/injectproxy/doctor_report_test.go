@@ -135,3 +135,12 @@ func TestPACFileOfTheSystemIsFoundInWhatItsToolPrints(t *testing.T) {
 		}
 	}
 }
+
+func TestIdentityServiceThatNobodyNeedsNowIsNoFailure(t *testing.T) {
+	for token, want := range map[string]string{stateOK: stateWarn, stateFail: stateFail} {
+		got := withTokens([]finding{{Check: "token", Status: stateOK}, {Check: "token", Status: token}, {Check: "identity", Status: stateFail}})
+		if got[2].Status != want || got[1].Status != token {
+			t.Errorf("with a token that is %s: %+v", token, got)
+		}
+	}
+}
