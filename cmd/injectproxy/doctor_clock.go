@@ -17,9 +17,15 @@ type clocks struct {
 	ahead map[string]time.Duration // how far ours is, by server
 }
 
+// answerLimit is how long a server that is known to be there may take to say
+// what time it is.
+const answerLimit = 3 * time.Second
+
 // ask notes the time of the server at conn. One that does not tell is no
 // failure: some take HTTP/2 alone, or no such request.
 func (c *clocks) ask(ctx context.Context, conn net.Conn, authority string) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
 	deadline, _ := ctx.Deadline()
 	conn.SetDeadline(deadline)
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, "https://"+authority+"/", nil)

@@ -55,7 +55,7 @@ func several(n int, what string) string {
 // problemFinding is a problem of the configuration as a finding. Each says at
 // least where to mend it.
 func problemFinding(check string, p config.Problem) finding {
-	f := finding{check, stateFail, p.Position.String(), p.Message, cmp.Or(p.Hint, "change "+p.Position.String()+", then: injectproxy check")}
+	f := finding{check, stateFail, p.Position.String(), p.Message, cmp.Or(p.Hint, "mend "+p.Position.String()+", then: injectproxy check")}
 	// A GUID in the place of another may be meant, but whoever asks what is
 	// wrong has found it.
 	mixedUp := strings.Contains(p.Message, "is the GUID of a tenant") || strings.Contains(p.Message, "are the same GUID")

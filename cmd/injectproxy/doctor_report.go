@@ -63,7 +63,7 @@ func printFindings(w io.Writer, findings []finding, colour bool) error {
 			warnings++
 		}
 	}
-	fmt.Fprintf(&b, "\n%d checks: %d failed, %d to be looked at\n", len(findings), failures(findings), warnings)
+	fmt.Fprintf(&b, "\n%s: %d failed, %d to be looked at\n", several(len(findings), "check"), failures(findings), warnings)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

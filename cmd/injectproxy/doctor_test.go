@@ -45,7 +45,7 @@ func brokenSettings() []brokenWorld {
 			check: "config", subject: "config.toml:", detail: "lissten",
 		}, {
 			name: "two rules with one prefix", wrong: rewrite(func(p *patient) { p.tables += rule("https://api.example.test/v1") }), mend: reset,
-			check: "config", subject: "config.toml:", detail: "is taken by rule", remedy: "change ",
+			check: "config", subject: "config.toml:", detail: "is taken by rule", remedy: "mend ",
 		}, {
 			name: "PAC file in the configuration", wrong: rewrite(func(p *patient) { p.top = "upstream_proxy = \"http://wpad.test/proxy.pac\"\n" }), mend: reset,
 			check: "config", detail: "upstream_proxy", remedy: "a PAC file is not supported",

@@ -135,6 +135,9 @@ func (p *patient) examined(first string) (findings []finding, status int) {
 	if found := leaks(out, map[string]string{"a": tokenA, "b": tokenB}); found != nil {
 		p.t.Errorf("tokens of %q are shown:\n%s", found, out)
 	}
+	if strings.Contains(out, "secret") {
+		p.t.Errorf("a password is shown:\n%s", out)
+	}
 	if p.az != nil {
 		p.az.mu.Lock()
 		defer p.az.mu.Unlock()
