@@ -28,6 +28,7 @@ const (
 var rooms = map[string][]string{
 	"cmd/injectproxy":    {"*"},
 	"internal/access":    nil,
+	"internal/admin":     {"internal/telemetry"},
 	"internal/ca":        nil,
 	"internal/clientenv": nil,
 	"internal/config":    {"internal/match"},

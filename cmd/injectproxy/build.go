@@ -53,6 +53,7 @@ type instance struct {
 	upstream *proxy.Upstream
 	sources  *sources
 	stats    *retry.Stats
+	counts   counts
 
 	mu          sync.Mutex // guards what follows
 	current     *generation
@@ -91,7 +92,10 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
 		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
 		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"),
-		Done: func(r *record.Record) { telemetry.RequestLine(s.log, r, time.Since(r.Start)) },
+		Done: func(r *record.Record) {
+			in.counts.note(r)
+			telemetry.RequestLine(s.log, r, time.Since(r.Start))
+		},
 	})
 	if err != nil {
 		in.close()

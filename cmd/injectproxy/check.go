@@ -107,6 +107,11 @@ type problemJSON struct {
 }
 
 func printProblemsJSON(w io.Writer, problems []config.Problem) error {
+	return printJSON(w, problemsJSON(problems))
+}
+
+// problemsJSON is the form of problems in JSON.
+func problemsJSON(problems []config.Problem) []problemJSON {
 	list := make([]problemJSON, len(problems))
 	for i, p := range problems {
 		list[i] = problemJSON{p.File, p.Line, p.Column, "error", p.Message, p.Hint}
@@ -114,7 +119,7 @@ func printProblemsJSON(w io.Writer, problems []config.Problem) error {
 			list[i].Level = "warning"
 		}
 	}
-	return printJSON(w, list)
+	return list
 }
 
 // printJSON writes v indented, with URLs as they are.

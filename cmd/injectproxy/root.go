@@ -111,6 +111,7 @@ all others pass as they are.`,
 		newInitCommand(g),
 		newLoginCommand(g),
 		newServeCommand(g),
+		newStatusCommand(g),
 		newVersionCommand(),
 	)
 	completeValues(root, g)

@@ -83,8 +83,12 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	if err != nil {
 		return err
 	}
-	l, in, err := open(cfg, started, log)
+	status := openAdmin(cfg, log)
+	l, in, err := open(cfg, started, status, log)
 	if err != nil {
+		if status != nil {
+			status.Close()
+		}
 		return err
 	}
 	served := make(chan error, 1)
@@ -93,6 +97,8 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	changes := newReloader(in, &asRead, problems, load)
 	watcher, changed := watchConfig(cfg, log)
 	defer watcher.close()
+	port := serveAdmin(status, changes, l.Addr())
+	defer port.close()
 	for {
 		select {
 		case err := <-served:
@@ -101,6 +107,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		case s := <-signals:
 			if s != syscall.SIGHUP {
+				port.drain()
 				limit := in.config().Drain
 				started.stopping(limit)
 				return drain(in, limit, signals, log)
@@ -114,8 +121,9 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	}
 }
 
-// open makes everything that serve needs, from the CA to the listener.
-func open(cfg *config.Config, started *supervisor, log *slog.Logger) (net.Listener, *instance, error) {
+// open makes everything that serve needs, from the CA to the listener. Status,
+// which may be nil, is one of our listeners too.
+func open(cfg *config.Config, started *supervisor, status net.Listener, log *slog.Logger) (net.Listener, *instance, error) {
 	home, err := config.Home()
 	if err != nil {
 		return nil, nil, err
@@ -132,8 +140,12 @@ func open(cfg *config.Config, started *supervisor, log *slog.Logger) (net.Listen
 	if err != nil {
 		return nil, nil, listenError(cfg.Listen, err)
 	}
+	ours := []net.Addr{l.Addr()}
+	if status != nil {
+		ours = append(ours, status.Addr())
+	}
 	in, err := build(cfg, surroundings{
-		authority: authority, access: policy, listeners: []net.Addr{l.Addr()}, log: log,
+		authority: authority, access: policy, listeners: ours, log: log,
 		sessions: sessionsDir(home), bundle: bundleOf(home), notify: notifier(os.Stderr),
 	})
 	if err != nil {

@@ -80,6 +80,9 @@ func (s settings) write(t testing.TB, dir string) string {
 	if !strings.Contains(s.top, "upstream_proxy") {
 		fmt.Fprintln(&b, `upstream_proxy = "direct"`)
 	}
+	if !strings.Contains(s.top+s.tables, "admin") { // one address for all would be taken
+		fmt.Fprintln(&b, `admin = { listen = "" }`)
+	}
 	if s.entra != nil {
 		files["entra.pem"] = string(s.entra.CAPEM())
 		trusted = append(trusted, "entra.pem")

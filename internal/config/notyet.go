@@ -14,7 +14,6 @@ var notYet = [...]struct {
 	key      string
 	standard any
 }{
-	{"admin.listen", "127.0.0.1:8878"},
 	{"admin.token_file", ""},
 	{"log.audit", ""},
 	{"rule.*.recover", "heal"},

@@ -60,7 +60,7 @@ func TestKeysWithoutEffectAreWarnedOf(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"admin.listen", "admin.token_file",
+		"admin.token_file",
 		"log.audit", "recover", "session.cooldown", "session.hard", "session.light",
 	}
 	if !slices.Equal(got, want) {

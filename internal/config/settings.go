@@ -2,6 +2,10 @@ package config
 
 import "time"
 
+// DefaultAdmin is where the status is served unless admin.listen says
+// otherwise.
+const DefaultAdmin = "127.0.0.1:8878"
+
 // settings reads the sections of config.toml that stand for themselves.
 func (c *Config) settings(top *table) {
 	c.File = top.source
@@ -18,7 +22,7 @@ func (c *Config) settings(top *table) {
 	tunnel.done()
 
 	admin := top.section("admin")
-	if c.Admin.Listen = "127.0.0.1:8878"; admin.keys["listen"] != "" {
+	if c.Admin.Listen = DefaultAdmin; admin.keys["listen"] != "" {
 		c.Admin.Listen = admin.address("listen", c.Admin.Listen)
 	} else {
 		c.Admin.Listen = admin.str("listen", "")

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/record"
+)
+
+// counts are the requests since the start, by rule. Changes of the
+// configuration do not reset them. The zero counts are ready.
+type counts struct {
+	mu    sync.Mutex
+	rules map[ruleID]tally
+}
+
+// ruleID is how people call a rule; the zero one is that of requests under none.
+type ruleID struct{ team, rule string }
+
+// tally is what came of requests.
+type tally struct {
+	Requests int64     `json:"requests"`
+	Failures int64     `json:"failures"` // answers of 4xx and 5xx, and clients that left before one
+	Last     time.Time `json:"last,omitzero"`
+}
+
+// note counts a request that has ended.
+func (c *counts) note(r *record.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rules == nil {
+		c.rules = map[ruleID]tally{}
+	}
+	id := ruleID{r.Team, r.Rule}
+	n := c.rules[id]
+	n.Requests, n.Last = n.Requests+1, r.Start
+	if r.Status == 0 || r.Status >= 400 {
+		n.Failures++
+	}
+	c.rules[id] = n
+}
+
+func (c *counts) of(team, rule string) tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rules[ruleID{team, rule}]
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/injectproxy/injectproxy/internal/access"
+	"github.com/injectproxy/injectproxy/internal/config"
+)
+
+// watchEvery is how often --watch asks.
+const watchEvery = 2 * time.Second
+
+func newStatusCommand(g *globals) *cobra.Command {
+	var asJSON, watch bool
+	var address string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Print what a running serve is doing",
+		Long: `status asks a running serve, at the address of [admin] listen, and prints its
+rules with how often each was used, the tokens it holds with their source and
+expiry, and how the configuration in use compares with the files: problems of a
+changed file that was not taken over, settings that wait for a restart, and teams
+that are off. Tokens appear as fingerprints.
+
+Exit status: 0, or 1 if no serve answers.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			address, err := g.adminAddress(address)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+			defer stop()
+			for {
+				if err := showStatus(ctx, cmd.OutOrStdout(), address, asJSON, watch); err != nil {
+					return err
+				}
+				if !watch {
+					return nil
+				}
+				select {
+				case <-time.After(watchEvery):
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every two seconds")
+	cmd.Flags().StringVar(&address, "address", "", "`address` of the status port, in place of the file's")
+	return cmd
+}
+
+// adminAddress returns where to ask. A configuration that is broken is no
+// reason not to: that is what the status tells of.
+func (g *globals) adminAddress(flag string) (string, error) {
+	address := flag
+	if address == "" {
+		cfg, _, err := g.load()
+		switch {
+		case err != nil:
+			return "", err
+		case cfg == nil:
+			address = config.DefaultAdmin
+		case cfg.Admin.Listen == "":
+			return "", &failure{status: exitFailed, err: errors.New("there is no status: listen in [admin] is empty"),
+				hint: `set it to an address such as "127.0.0.1:8878", and start injectproxy serve again`}
+		default:
+			address = cfg.Admin.Listen
+		}
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return "", usageError("--address: %q is not host:port", address)
+	}
+	return reachable(address)
+}
+
+// showStatus asks once and prints the answer.
+func showStatus(ctx context.Context, w io.Writer, address string, asJSON, again bool) error {
+	raw, err := askStatus(ctx, address)
+	if err != nil {
+		if again && ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	var report statusReport
+	if err := json.Unmarshal(raw, &report); err != nil {
+		return &failure{status: exitFailed, err: fmt.Errorf("what answers at %s is not an injectproxy of this version", address),
+			hint: "name the address that serve logged with --address"}
+	}
+	switch {
+	case asJSON && again:
+		return json.NewEncoder(w).Encode(report) // a line each
+	case asJSON:
+		return printJSON(w, report)
+	case again && screen(w):
+		fmt.Fprint(w, "\x1b[H\x1b[2J")
+	}
+	return report.print(w, time.Now())
+}
+
+// askStatus gets the status, with the credential if it is asked for.
+func askStatus(ctx context.Context, address string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, serveLimit)
+	defer cancel()
+	raw, status, err := getStatus(ctx, address, nil)
+	if err == nil && status == http.StatusUnauthorized {
+		home, failed := config.Home()
+		if failed != nil {
+			return nil, failed
+		}
+		credential, failed := access.LoadOrCreate(filepath.Join(home, "credential"))
+		if failed != nil {
+			return nil, failed
+		}
+		raw, status, err = getStatus(ctx, address, &credential)
+	}
+	switch {
+	case err != nil:
+		return nil, &failure{status: exitFailed, err: fmt.Errorf("no serve answers at %s", address),
+			hint: "start it: injectproxy serve (or name the address that it logged with --address)"}
+	case status != http.StatusOK:
+		return nil, &failure{status: exitFailed, err: fmt.Errorf("what answers at %s does not tell its status (HTTP %d)", address, status),
+			hint: "it may be another user's, or no injectproxy: set another address with listen in [admin]"}
+	}
+	return raw, nil
+}
+
+// mostStatus bounds what is read of an answer.
+const mostStatus = 16 << 20
+
+// getStatus asks directly, whatever proxy the environment names.
+func getStatus(ctx context.Context, address string, credential *access.Credential) (body []byte, status int, err error) {
+	u := url.URL{Scheme: "http", Host: address, Path: "/status.json"}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	if credential != nil {
+		r.SetBasicAuth("injectproxy", credential.Reveal())
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := transport.RoundTrip(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(res.Body, mostStatus))
+	return body, res.StatusCode, err
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/token"
+)
+
+// statusReport is what a running serve says of itself, and its form in JSON.
+// Of tokens it has fingerprints.
+type statusReport struct {
+	Version       string           `json:"version"`
+	Listen        string           `json:"listen"`
+	Started       time.Time        `json:"started"`
+	Configuration statusConfig     `json:"configuration"`
+	Rules         []statusRule     `json:"rules"`
+	Forwarded     tally            `json:"forwarded"` // to hosts of rules, under none of them
+	Tokens        []statusToken    `json:"tokens"`
+	TeamsOff      []statusTeam     `json:"teams_off"`
+	Retries       map[string]int64 `json:"retries"` // of refused tokens, by what came of it
+}
+
+type statusConfig struct {
+	File     string        `json:"file"`
+	InUse    time.Time     `json:"in_use_since"`
+	Changes  int           `json:"changes"`
+	Broken   time.Time     `json:"broken_since,omitzero"` // the files are not what is in use
+	Why      string        `json:"why,omitempty"`
+	Problems []problemJSON `json:"problems"` // of the files as they were last read
+	Restart  []string      `json:"restart"`  // keys that wait for one
+}
+
+type statusRule struct {
+	Name     string   `json:"name"`
+	Team     string   `json:"team,omitempty"`
+	Kind     string   `json:"kind"`
+	Prefixes []string `json:"prefixes"`
+	Audience string   `json:"audience,omitempty"`
+	Place    string   `json:"place"` // FILE:LINE
+	Off      string   `json:"off,omitempty"`
+	tally
+}
+
+type statusToken struct {
+	Audience    string    `json:"audience"`
+	Team        string    `json:"team,omitempty"`
+	Source      string    `json:"source,omitempty"` // "" while there is no token
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Expiry      time.Time `json:"expiry,omitzero"`
+	Trouble     string    `json:"trouble,omitempty"`
+	Hint        string    `json:"hint,omitempty"`
+}
+
+type statusTeam struct {
+	Team string `json:"team"`
+	Why  string `json:"why"`
+}
+
+// report describes the instance and its configuration.
+func (r *reloader) report(listen string, started time.Time) statusReport {
+	state, in := r.now(), r.in
+	in.mu.Lock()
+	g := in.current
+	in.mu.Unlock()
+	report := statusReport{
+		Version: version(), Listen: listen, Started: started,
+		Configuration: statusConfig{
+			File: g.cfg.File, InUse: state.inUse, Changes: state.count, Broken: state.failed, Why: state.why,
+			Problems: problemsJSON(state.problems), Restart: append([]string{}, state.restart...),
+		},
+		Rules: []statusRule{}, TeamsOff: []statusTeam{}, Forwarded: in.counts.of("", ""), Retries: map[string]int64{},
+	}
+	for _, rule := range g.cfg.Rules {
+		if rule.Name == "" { // a refusal in place of a team's rules
+			report.TeamsOff = append(report.TeamsOff, statusTeam{rule.Team, rule.Off})
+			continue
+		}
+		report.Rules = append(report.Rules, in.ruleStatus(rule))
+	}
+	report.Tokens = g.tokenStatus()
+	for name, n := range in.stats.All() {
+		if n > 0 {
+			report.Retries[name] = n
+		}
+	}
+	return report
+}
+
+func (in *instance) ruleStatus(r config.Rule) statusRule {
+	s := statusRule{Name: r.Name, Team: r.Team, Kind: r.Kind, Place: r.Pos.String(), Off: r.Off, tally: in.counts.of(r.Team, r.Name)}
+	for _, p := range r.Prefixes {
+		s.Prefixes = append(s.Prefixes, p.String())
+		if a := unsignable(in.around.authority, r, p.Authority()); a != nil && s.Off == "" {
+			s.Off = a.Detail
+		}
+	}
+	if r.Audience != nil {
+		s.Audience = r.Audience.Name
+	}
+	return s
+}
+
+// tokenStatus describes what each audience has, in the order of the files.
+func (g *generation) tokenStatus() []statusToken {
+	list := []statusToken{}
+	for _, a := range g.cfg.Audiences {
+		s := g.supplies[a]
+		if s == nil {
+			continue
+		}
+		t, trouble := s.Held()
+		entry := statusToken{Audience: a.Name, Team: a.Team}
+		if !t.IsZero() {
+			entry.Source, entry.Fingerprint, entry.Expiry = t.Source(), t.Fingerprint(), t.Expiry()
+		}
+		if trouble != nil {
+			entry.Trouble = trouble.Error()
+			if e, ok := errors.AsType[*token.Error](trouble); ok {
+				entry.Hint = e.Hint
+			}
+		}
+		list = append(list, entry)
+	}
+	slices.SortStableFunc(list, func(a, b statusToken) int { return cmp.Compare(a.Team, b.Team) })
+	return list
+}

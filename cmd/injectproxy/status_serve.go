@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/access"
+	"github.com/injectproxy/injectproxy/internal/admin"
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
+)
+
+// openAdmin opens the admin port, nil if there is to be none. A port that is
+// taken, as by a second serve, is no reason not to proxy.
+func openAdmin(cfg *config.Config, log *slog.Logger) net.Listener {
+	if cfg.Admin.Listen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", cfg.Admin.Listen)
+	if err != nil {
+		log.Warn("there is no status: its port cannot be opened", "address", cfg.Admin.Listen, "error", err,
+			"hint", `set listen in [admin] to another address, or to "" for none`)
+		return nil
+	}
+	return l
+}
+
+// adminPort serves the status of a serve.
+type adminPort struct {
+	server   *admin.Server
+	draining atomic.Bool
+	running  sync.WaitGroup
+}
+
+// serveAdmin serves l, which may be nil. The result may be nil too.
+func serveAdmin(l net.Listener, changes *reloader, listen net.Addr) *adminPort {
+	if l == nil {
+		return nil
+	}
+	p, started, log := new(adminPort), time.Now(), changes.log
+	p.server = admin.New(l.Addr(), admin.Options{
+		Admit:  func(c net.Conn) func([]string) error { return adminAdmit(changes.in.around.access.Peer(c)) },
+		Ready:  func() bool { return !p.draining.Load() },
+		Status: func() any { return changes.report(listen.String(), started) },
+
+		ErrorLog: telemetry.LibraryLog(log, "net/http"),
+	})
+	log.Info("status", "address", l.Addr().String())
+	p.running.Go(func() {
+		if err := p.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Warn("the status port has failed", "error", err)
+		}
+	})
+	return p
+}
+
+// adminAdmit admits whom the proxy's port admits, the credential being shown
+// as that of Basic or as a bearer token. A client that is confined to its rules
+// is not shown those of others.
+func adminAdmit(peer *access.Peer) func([]string) error {
+	return func(authorization []string) error {
+		shown := make([]string, len(authorization))
+		for i, h := range authorization {
+			shown[i] = h
+			if scheme, value, _ := strings.Cut(h, " "); strings.EqualFold(scheme, "bearer") {
+				shown[i] = "Basic " + base64.StdEncoding.EncodeToString([]byte("injectproxy:"+value))
+			}
+		}
+		client, err := peer.Client(shown)
+		if err == nil && client != "" {
+			return errors.New("client " + client + " is confined to its rules")
+		}
+		return err
+	}
+}
+
+// drain makes the port say that no more clients are wanted.
+func (p *adminPort) drain() {
+	if p != nil {
+		p.draining.Store(true)
+	}
+}
+
+// close ends the port and waits for it.
+func (p *adminPort) close() {
+	if p != nil {
+		p.server.Close()
+		p.running.Wait()
+	}
+}
