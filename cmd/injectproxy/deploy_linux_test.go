@@ -41,8 +41,9 @@ func TestSystemdHasNothingAgainstTheUnits(t *testing.T) {
 	for _, kind := range []string{"user", "system"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			out, err := analyze(t, kind, append([]string{"verify", "--man=no"}, copyUnits(t, kind)...)...)
-			if out != "" || err != nil { // an unknown key is no error to it
+			out, err := analyze(t, kind, append([]string{"verify", "--man=no", "--recursive-errors=no"}, copyUnits(t, kind)...)...)
+			// An unknown key is no error to it, and it may have something against units of this machine.
+			if strings.Contains(out, "injectproxy.") || err != nil {
 				t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 			}
 		})

@@ -64,6 +64,7 @@ func TestUnitsSayWhatServeReliesOn(t *testing.T) {
 		for key, want := range map[string]string{
 			"Service.Type":                     "notify",
 			"Service.ExecStart":                program + " serve",
+			"Service.ExecReload":               "/bin/kill -HUP $MAINPID",
 			"Service.NoNewPrivileges":          "yes",
 			"Service.UMask":                    "0077",
 			"Service.KillMode":                 "mixed", // az is not shot while it is waited for

@@ -97,6 +97,12 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	changes := newReloader(in, &asRead, problems, load)
 	watcher, changed := watchConfig(cfg, log)
 	defer watcher.close()
+	reload := func() {
+		started.reloading()
+		changes.reload()
+		watcher.include(in.config().Include)
+		started.ready(l.Addr())
+	}
 	port := serveAdmin(status, changes, l.Addr())
 	defer port.close()
 	for {
@@ -112,11 +118,9 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 				started.stopping(limit)
 				return drain(in, limit, signals, log)
 			}
-			changes.reload()
-			watcher.include(in.config().Include)
+			reload()
 		case <-changed:
-			changes.reload()
-			watcher.include(in.config().Include)
+			reload()
 		}
 	}
 }

@@ -49,6 +49,9 @@ func (s *supervisor) listen(address string) (net.Listener, error) {
 	return net.Listen("tcp", address)
 }
 
+// reloading tells that the configuration is read again; ready follows.
+func (s *supervisor) reloading() { s.tell(s.notifier.Reloading()) }
+
 // ready tells that connections to address are served.
 func (s *supervisor) ready(address net.Addr) {
 	s.tell(s.notifier.Ready("listening on " + address.String()))

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,7 +28,7 @@ func activated(t testing.TB, home string, env []string, sockets ...filer) *exec.
 // handedOver is activated for any command line.
 func handedOver(t testing.TB, home string, env, args []string, sockets ...filer) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*guard)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*guard)
 	t.Cleanup(cancel)
 	cmd := command(t, ctx, home, append(env, fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=injectproxy.socket"))
 	cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, installed(t)}, args...)
@@ -159,13 +161,25 @@ func TestSocketOpenToTheNetworkIsConfinedAsItsAddressWouldBe(t *testing.T) {
 	d := spawn(t, home, activated(t, home, nil, listenTCP(t, "0.0.0.0:0")))
 	d.listening()
 	d.addr = "127.0.0.1:" + d.addr[strings.LastIndex(d.addr, ":")+1:]
-	res, err := d.client("h1", nil).Get("https://other.example.test/")
-	if err == nil {
-		res.Body.Close()
+	credential, err := os.ReadFile(filepath.Join(home, "credential"))
+	must(t, err)
+	user := url.UserPassword("injectproxy", strings.TrimSpace(string(credential)))
+	wants := func(user *url.Userinfo, want string) {
+		t.Helper()
+		res, err := d.client("h1", user).Get("https://other.example.test/")
+		if err == nil {
+			res.Body.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("an unlisted host through a shared socket: %v, want %q", err, want)
+		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "Forbidden") {
-		t.Errorf("an unlisted host through a shared socket: %v", err)
-	}
+	wants(nil, "Proxy Authentication Required")
+	wants(user, "Forbidden")
+	d.signal(syscall.SIGHUP)
+	d.log.wait(t, "configuration reloaded")
+	wants(nil, "Proxy Authentication Required")
+	wants(user, "Forbidden")
 }
 
 // notifySocket is where systemd hears from a service.
@@ -203,6 +217,32 @@ func TestSystemdHearsThatServeIsReadyAndThatItStops(t *testing.T) {
 	}
 	if status := d.stopped(); status != 0 {
 		t.Errorf("exit status %d:\n%s", status, d.log)
+	}
+}
+
+// The configuration that is in use serves on, so that systemd is told so even
+// where the files are broken.
+func TestSystemdHearsOfAReload(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	file := settings{tables: fileAudiences + rule("https://api.example.test/v1/"), files: tokenFiles}.write(t, home)
+	name, next := notifySocket(t)
+	d := spawn(t, home, command(t, t.Context(), home, []string{"NOTIFY_SOCKET=" + name}, "serve"))
+	ready := next()
+	for _, config := range []string{"", "broken"} {
+		if config != "" {
+			writeTestFile(t, file, config)
+		} else {
+			d.signal(syscall.SIGHUP)
+		}
+		told := next()
+		at, ok := strings.CutPrefix(told[len(told)-1], "MONOTONIC_USEC=")
+		if usec, err := strconv.ParseInt(at, 10, 64); !ok || err != nil || usec <= 0 || told[0] != "RELOADING=1" {
+			t.Errorf("systemd is told %q", told)
+		}
+		if told := next(); !slices.Equal(told, ready) {
+			t.Errorf("systemd is told %q, not %q", told, ready)
+		}
 	}
 }
 

@@ -33,6 +33,12 @@ func (n Notifier) Ready(status string) error {
 	return n.send("READY=1", "STATUS="+status)
 }
 
+// Reloading tells that the program reads its configuration again. Ready follows,
+// whether it took the new one over or kept the old.
+func (n Notifier) Reloading() error {
+	return n.send("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic()))
+}
+
 // Stopping tells that the program ends, and may take as long as limit and a
 // little more, whatever the unit's TimeoutStopSec= says.
 func (n Notifier) Stopping(limit time.Duration) error {
