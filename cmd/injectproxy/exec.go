@@ -53,9 +53,9 @@ Java takes no proxy credential from its environment: a Java program needs an
 Authenticator, or a running serve (injectproxy env). Standard input, output and
 error are CMD's; exec logs warnings only, unless --log-level says otherwise.
 
-CMD stays in the same session and process group. On a terminal Ctrl-C, Ctrl-\
-and Ctrl-Z reach it as they always do; INT, QUIT and TSTP from elsewhere, and at
-any time HUP, TERM, USR1, USR2, WINCH and CONT, are passed on.
+CMD stays in the same session and process group. HUP, TERM, USR1, USR2 and WINCH
+are passed on to it. INT, QUIT, TSTP and CONT reach it from its terminal and
+shell, once, and are passed on where it has none or is in the background.
 
 Exit status: that of CMD. Where a signal ended CMD, the same one ends exec, or it
 exits with 128 and the signal's number: a shell shows one number for both. 125 if

@@ -171,7 +171,8 @@ func TestCtrlZStopsBothAndFgContinuesBoth(t *testing.T) {
 	}
 }
 
-// Without a terminal nobody stops the command but exec.
+// Without a terminal nobody tells the command to stop but exec. It goes on
+// itself where the command does not obey.
 func TestStopIsPassedOnWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	e := newExecution(t, execRule, "--", "sh", "-c", listener)
@@ -179,13 +180,29 @@ func TestStopIsPassedOnWithoutATerminal(t *testing.T) {
 	e.stdout.wait(t, "ready:")
 	must(t, e.cmd.Process.Signal(syscall.SIGTSTP))
 	e.stdout.wait(t, "got:TSTP:")
-	var info unix.Siginfo
-	must(t, unix.Waitid(unix.P_PID, e.cmd.Process.Pid, &info, unix.WSTOPPED, nil))
-	must(t, e.cmd.Process.Signal(syscall.SIGCONT))
-	e.stdout.wait(t, "got:CONT:")
+	must(t, e.cmd.Process.Signal(syscall.SIGUSR1))
+	e.stdout.wait(t, "got:USR1:")
 	must(t, e.cmd.Process.Signal(syscall.SIGTERM))
 	if how := e.wait(t); how.ExitStatus() != 9 {
 		t.Errorf("ended with %#x", how)
+	}
+}
+
+// A command that does not stop keeps its proxy: exec does not stop either.
+func TestCtrlZStopsNothingThatTheCommandDoesNot(t *testing.T) {
+	t.Parallel()
+	e := newExecution(t, execRule, "--", "sh", "-c", listener)
+	term := onTerminal(t, e)
+	term.screen.wait(t, "ready:")
+	term.keys(ctrlZ)
+	term.screen.wait(t, "got:TSTP:")
+	must(t, e.cmd.Process.Signal(syscall.SIGUSR1))
+	term.screen.wait(t, "got:USR1:")
+	must(t, e.cmd.Process.Signal(syscall.SIGTERM))
+	how := e.wait(t)
+	<-term.done
+	if shown := term.screen.String(); how.ExitStatus() != 9 || strings.Count(shown, "got:TSTP:") != 1 {
+		t.Errorf("ended with %#x:\n%s", how, shown)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // passed are the signals that exec passes on.
 var passed = [...]os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
-	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT,
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT,
 }
 
 // lethal are those of which exec dies where the command did, or where there is
@@ -27,28 +27,21 @@ var lethal = [...]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM
 // catchSignals has the signals sent to a channel, until stop is called. One that
 // is ignored stays so, for the command to inherit that, as with nohup.
 func catchSignals() (signals chan os.Signal, stop func()) {
-	catch := slices.DeleteFunc(slices.Clone(passed[:]), signal.Ignored)
-	if _, ok := foreground(); !ok {
-		// Without a terminal nobody but us is told to stop. With one, the system
-		// stops us together with the command.
-		catch = append(catch, syscall.SIGTSTP)
-	}
 	signals = make(chan os.Signal, 16)
-	signal.Notify(signals, catch...)
+	signal.Notify(signals, slices.DeleteFunc(slices.Clone(passed[:]), signal.Ignored)...)
 	return signals, func() { signal.Stop(signals) }
 }
 
 // foreground reports whether this process group is the one that the keys of its
-// terminal send signals to; ok is false if it has no terminal. Where input and
-// output lead does not matter.
-func foreground() (is, ok bool) {
+// terminal send signals to. Where input and output lead does not matter.
+func foreground() bool {
 	tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false, false
+		return false // there is no terminal
 	}
 	defer unix.Close(tty)
 	group, err := unix.IoctlGetInt(tty, unix.TIOCGPGRP)
-	return err == nil && group == unix.Getpgrp(), true
+	return err == nil && group == unix.Getpgrp()
 }
 
 // attend starts cmd, passes signals on, stops when it stops, and returns how it
@@ -108,14 +101,16 @@ func watch(pid int, changes chan<- change) {
 	}
 }
 
-// settling is how long a command has to be stopped until we stop too. Ctrl-Z
-// stops both at once, and then nothing is left to do.
-const settling = 50 * time.Millisecond
+// settling is how long a command has to be stopped until we stop too. The
+// system may have stopped and continued both, and then nothing is left to do.
+const settling = 20 * time.Millisecond
 
-// keepUp follows the child until its end.
+// keepUp follows the child until its end. We stop after it, never before: the
+// shell waits for us alone, and a command that still ran would share its input.
 func keepUp(child *os.Process, changes <-chan change, signals <-chan os.Signal) (syscall.WaitStatus, error) {
 	var stopped time.Time
 	var settled <-chan time.Time
+	told := false // the child was told to stop by us
 	for {
 		select {
 		case c := <-changes:
@@ -131,32 +126,31 @@ func keepUp(child *os.Process, changes <-chan change, signals <-chan os.Signal) 
 			}
 		case <-settled:
 			settled = nil
-			if time.Since(stopped) > 2*settling {
+			if time.Since(stopped) > 5*settling {
 				// We were stopped with it. If it goes on as well, we will hear of it.
 				stopped, settled = time.Now(), time.After(settling)
-			} else if is, _ := foreground(); is {
-				// It has stopped itself, and the shell waits for us to do so.
-				_ = syscall.Kill(os.Getpid(), syscall.SIGTSTP)
+			} else if told || foreground() {
+				told = false
+				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 			}
 		case s := <-signals:
-			pass(child, s.(syscall.Signal))
+			told = pass(child, s.(syscall.Signal)) && s == syscall.SIGTSTP || told && s != syscall.SIGCONT
 		}
 	}
 }
 
-// pass passes a signal on. Those of the keyboard reach the whole group: the
-// child has them already. One that another process sends only to us in that
-// situation looks the same.
-func pass(child *os.Process, s syscall.Signal) {
-	if s == syscall.SIGINT || s == syscall.SIGQUIT {
-		if is, _ := foreground(); is {
-			return
-		}
+// shared are the signals that a terminal and its shell send to the group in
+// front, so that the child has them already. One that another process sends
+// only to us in that situation looks the same.
+var shared = [...]syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTSTP, syscall.SIGCONT}
+
+// pass passes a signal on, and reports whether it did. What the child has
+// already could do harm: a late CONT would undo the next stop.
+func pass(child *os.Process, s syscall.Signal) bool {
+	if slices.Contains(shared[:], s) && foreground() {
+		return false
 	}
-	_ = child.Signal(s) // it may have ended, or belong to another user
-	if s == syscall.SIGTSTP {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-	}
+	return child.Signal(s) == nil // it may have ended, or belong to another user
 }
 
 // endLike returns the error with the command's status, nil for 0, or dies of
