@@ -67,7 +67,7 @@ func (w *demoWorld) demonstrate(ctx context.Context, out io.Writer) error {
 	}
 	if failed == nil {
 		p.line("")
-		p.line("All %d steps held. Next: copy config.example.toml, adapt it, run injectproxy serve.", len(demoSteps))
+		p.line("All %d steps held. Next: injectproxy init, adapt the file that it wrote, injectproxy serve.", len(demoSteps))
 		return nil
 	}
 	if ctx.Err() != nil {

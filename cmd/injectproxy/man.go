@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// newManCommand is for packagers, not for users: it is not in the list of
+// commands.
+func newManCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "man DIR",
+		Short: "Write the man pages of all commands into a directory",
+		Long: `man writes a page of section 1 for each command into DIR, which it makes where it
+is not there. SOURCE_DATE_EPOCH, where it is set, is the date of the pages.`,
+		Args:   cobra.ExactArgs(1),
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return fmt.Errorf("making the directory of the man pages: %w", err)
+			}
+			if err := doc.GenManTree(cmd.Root(), manHeader(), args[0]); err != nil {
+				return fmt.Errorf("writing the man pages: %w", err)
+			}
+			return nil
+		},
+	}
+}
+
+// manHeader is what each page has at its top. A page shows month and year.
+func manHeader() *doc.GenManHeader {
+	header := &doc.GenManHeader{Section: "1", Source: "injectproxy", Manual: "injectproxy"}
+	if os.Getenv("SOURCE_DATE_EPOCH") == "" { // cobra reads it, and takes a bad one for an error
+		now := time.Now().UTC()
+		header.Date = &now
+	}
+	return header
+}
