@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/access"
@@ -25,7 +26,7 @@ import (
 
 // surroundings are what an instance needs besides its configuration.
 type surroundings struct {
-	authority *ca.Authority // nil if no rule needs one
+	authority *ca.Authority // at first; nil if no rule needs one
 	access    *access.Policy
 	listeners []net.Addr // our own, which are never dialled
 	log       *slog.Logger
@@ -54,6 +55,8 @@ type instance struct {
 	sources  *sources
 	stats    *retry.Stats
 	counts   counts
+
+	authority atomic.Pointer[ca.Authority] // in use; nil if no rule needs one
 
 	mu          sync.Mutex // guards what follows
 	current     *generation
@@ -84,11 +87,12 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		around: s, upstream: proxy.NewUpstream(dialer, trust), stats: new(retry.Stats),
 		generations: map[*generation]bool{}, closing: make(chan struct{}),
 	}
+	in.authority.Store(s.authority)
 	identity := identityTransport(proxyFor, trust)
 	identity.DialContext = s.dialIdentity
 	in.sources = newSources(cfg, s, identity, own, in.signedIn)
 	in.Proxy, err = proxy.New(proxy.Options{
-		Dialer: dialer, Upstream: in.upstream, Leaf: leafOf(s.authority),
+		Dialer: dialer, Upstream: in.upstream, Leaf: in.leaf,
 		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
 		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
 		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"),
@@ -141,12 +145,4 @@ func identityTransport(proxyFor func(*url.URL) (*url.URL, error), trust *tls.Con
 		TLSHandshakeTimeout: 10 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 	}
-}
-
-// leafOf returns the function that issues certificates.
-func leafOf(a *ca.Authority) func(string) (*tls.Certificate, error) {
-	if a == nil {
-		return func(string) (*tls.Certificate, error) { return nil, errNoCA }
-	}
-	return a.Leaf
 }

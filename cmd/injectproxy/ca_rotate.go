@@ -19,8 +19,8 @@ func newCARotateCommand(g *globals) *cobra.Command {
 		Short: "Make the CA that follows, and switch to it once clients trust it",
 		Long: `rotate makes another CA, for the hosts that the configuration names now. The one
 in use stays in use, so that clients can come to trust the new root first; the
-bundle holds both by then. rotate --finish switches, and serve picks it up when
-it starts again. Nothing is lost whenever either is interrupted: run it again.
+bundle holds both by then. rotate --finish switches, and a running serve follows
+by itself. Nothing is lost whenever either is interrupted: run it again.
 
 A CA lives for two years. A rule for a host outside of its constraints, a CA that
 ends or is damaged, and a key that somebody else may have read ask for another.
@@ -89,7 +89,7 @@ func (g *globals) finishRotation(w io.Writer, home string) error {
 	fmt.Fprintf(w, "root         %s\n", authority.RootFile())
 	describeAuthority(authority).printFacts(w, time.Now())
 	_, err = fmt.Fprint(w, `
-It is in use as soon as injectproxy serve starts again. From then on
+It is in use: a running serve has it for new connections at once. From now on
 clients need the old root no longer: injectproxy ca uninstall --retired.
 `)
 	return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"net/http"
@@ -11,9 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/injectproxy/injectproxy/internal/ca"
+	"github.com/injectproxy/injectproxy/internal/clientenv"
 )
 
 // trusts reports whether curl and Go, trusting the roots in file, get an answer
@@ -89,9 +93,111 @@ func TestClientsGetTheOldChainUntilTheRotationIsFinished(t *testing.T) {
 	want("restarted while rotating", map[string]bool{old: true, next: false, early: true, bundle: true})
 	later := keep("bundle.pem", "later-bundle.pem")
 	rotate("--finish")
-	want("finished, not restarted", map[string]bool{old: true, next: false, early: true, bundle: true})
+	d.log.wait(t, "the CA that follows is in use", "fingerprint=")
+	want("finished, not restarted", map[string]bool{old: false, next: true, early: true, later: true, bundle: true})
 	restart()
 	want("restarted", map[string]bool{old: false, next: true, early: true, later: true, bundle: true, filepath.Join(dir, "ca.pem"): true})
+}
+
+func TestRotationWhileServingLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	o := newOrigin(t, "h1", nil, "api.example.test", "other.example.test")
+	s := exchangeConfig(t, o, "", "")
+	s.write(t, home)
+	d := startDaemon(t, home, nil)
+	s.tables += rule("https://other.example.test/", `name = "added"`)
+	s.write(t, home)
+	d.log.wait(t, "a rule is off", "rule=added")
+
+	both := x509.NewCertPool()
+	both.AddCert(d.root())
+	if out, status := runToEnd(t, home, nil, "ca", "rotate"); status != 0 {
+		t.Fatal(out)
+	}
+	old := d.root()
+	data, err := os.ReadFile(filepath.Join(caDir(home), "next", "ca.pem"))
+	must(t, err)
+	both.AddCert(certificates(t, data)[0])
+	client := func() *http.Client { // each has connections of its own
+		c := clientOf(t, &url.URL{Scheme: "http", Host: d.addr}, old, "h2")
+		c.Transport.(*http.Transport).TLSClientConfig.RootCAs = both
+		return c
+	}
+	kept := client()
+	call(t, kept, "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	var sent atomic.Int64
+	for range 3 {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				c := client()
+				for range 3 {
+					res, err := c.Get("https://api.example.test/v1/x")
+					if err != nil {
+						t.Errorf("a request was lost: %v", err)
+						return
+					}
+					res.Body.Close()
+					if res.StatusCode != http.StatusOK {
+						t.Errorf("a request was lost: %d", res.StatusCode)
+					}
+					sent.Add(1)
+				}
+				c.CloseIdleConnections()
+			}
+		})
+	}
+	if out, status := runToEnd(t, home, nil, "ca", "rotate", "--finish"); status != 0 {
+		t.Error(out)
+	}
+	d.log.wait(t, "the CA that follows is in use")
+	stop()
+	load.Wait()
+	if sent.Load() == 0 {
+		t.Error("there was no load")
+	}
+	call(t, kept, "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
+	if d.root().Equal(old) {
+		t.Fatal("ca.pem is the old one")
+	}
+	o.taken()
+	// The rule whose host the new one is for is on.
+	call(t, d.client("h1", nil), "GET", "https://other.example.test/x", nil).wantStatus(t, http.StatusOK)
+	if seen := o.one(t); seen.bearer() != tokenA {
+		t.Errorf("token %q arrived", seen.bearer())
+	}
+}
+
+func TestRestartInAShellOfEnvKeepsTheRootsThatWereThereBefore(t *testing.T) {
+	t.Parallel()
+	home, dir := t.TempDir(), t.TempDir()
+	exchangeConfig(t, newOrigin(t, "h1", nil, "api.example.test"), "", "").write(t, home)
+	permit, err := ca.ParsePermit([]string{"corp.example"})
+	must(t, err)
+	corporate, err := ca.Ephemeral(permit, nil)
+	must(t, err)
+	roots, bundle := filepath.Join(dir, "corporate.pem"), filepath.Join(caDir(home), "bundle.pem")
+	must(t, os.WriteFile(roots, corporate.RootPEM(), 0o600))
+	shell := []string{"SSL_CERT_FILE=" + roots}
+	for _, when := range []string{"first", "from a shell that env has set"} {
+		d := startDaemon(t, home, shell)
+		data, err := os.ReadFile(bundle)
+		must(t, err)
+		if !within(certificatesIn(data), certificatesIn(corporate.RootPEM())) {
+			t.Errorf("%s: the bundle lacks the root that SSL_CERT_FILE named", when)
+		}
+		if info, err := os.Stat(trustStoreFile(home)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: Java's trust store: %v", when, err)
+		}
+		d.signal(os.Interrupt)
+		d.stopped()
+		shell = clientenv.For(clientenv.Settings{
+			Proxy: &url.URL{Scheme: "http", Host: d.addr}, RootFile: filepath.Join(caDir(home), "ca.pem"), BundleFile: bundle,
+			Authorities: []string{"api.example.test:443"}, Environ: shell,
+		}).Apply(shell)
+	}
 }
 
 func TestRotationSaysWhatIsToBeTrusted(t *testing.T) {

@@ -102,7 +102,7 @@ func (in *instance) rules(g *generation) (*proxy.Rules, error) {
 			routes[i].RoundTripper = in.route(g, r)
 		}
 		for _, p := range r.Prefixes {
-			if a := unsignable(in.around.authority, r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
+			if a := unsignable(in.authority.Load(), r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
 				in.around.log.Error("a rule is off", "rule", r.Name, "team", r.Team, "authority", p.Authority(), "problem", a.Detail, "hint", a.Hint)
 				rules.Refused[p.Authority()] = a
 			}

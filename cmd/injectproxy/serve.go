@@ -78,7 +78,8 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	defer signal.Stop(signals)
 
 	warnOfDebugging(log, os.Getenv("GODEBUG"))
-	asRead := *cfg // a supervisor's socket takes the place of listen
+	environ := os.Environ() // az changes it for a moment
+	asRead := *cfg          // a supervisor's socket takes the place of listen
 	started, err := startedBy(cfg, log)
 	if err != nil {
 		return err
@@ -97,6 +98,8 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	changes := newReloader(in, &asRead, problems, load)
 	watcher, changed := watchConfig(cfg, log)
 	defer watcher.close()
+	caWatcher, rotated := watchCA(in.authority.Load(), log)
+	defer caWatcher.close()
 	reload := func() {
 		started.reloading()
 		changes.reload()
@@ -121,6 +124,8 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 			reload()
 		case <-changed:
 			reload()
+		case <-rotated:
+			in.rotated(cfg, environ)
 		}
 	}
 }
@@ -136,7 +141,7 @@ func open(cfg *config.Config, started *supervisor, status net.Listener, log *slo
 	if err != nil {
 		return nil, nil, err
 	}
-	authority, err := openCA(cfg, home, log)
+	authority, err := openCA(cfg, home, log, os.Environ())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,34 +163,6 @@ func open(cfg *config.Config, started *supervisor, status net.Listener, log *slo
 	}
 	log.Info("listening", "address", l.Addr().String(), "rules", len(cfg.Rules), "ca", caFile(authority))
 	return l, in, nil
-}
-
-// openCA opens or makes the CA, and writes the bundle for clients that replace
-// their store. Without a rule or grant there is nothing to sign for, and no CA.
-func openCA(cfg *config.Config, home string, log *slog.Logger) (*ca.Authority, error) {
-	permit, err := ca.ParsePermit(cfg.Permitted())
-	if err != nil {
-		return nil, err
-	}
-	if permit.IsZero() {
-		log.Warn("there is no rule: everything is tunnelled, and nothing gets a token")
-		return nil, nil
-	}
-	dir := caDir(home)
-	authority, err := ca.Ensure(dir, permit, nil)
-	if e, ok := errors.AsType[*ca.Error](err); ok {
-		return nil, &failure{status: exitFailed, err: e, hint: e.Hint}
-	}
-	if err != nil {
-		return nil, err
-	}
-	bundle := bundleFile(home)
-	if err := ca.WriteBundle(bundle, authority.TrustPEM(), cfg.Upstream.CA, os.Getenv); err != nil {
-		// A CA that was put there read-only serves all the same.
-		log.Warn("the bundle for clients that replace their store is not up to date", "file", bundle, "error", err,
-			"hint", "make the directory writable and start injectproxy again")
-	}
-	return authority, nil
 }
 
 func caFile(a *ca.Authority) string {

@@ -94,7 +94,7 @@ func (in *instance) ruleStatus(r config.Rule) statusRule {
 	s := statusRule{Name: r.Name, Team: r.Team, Kind: r.Kind, Place: r.Pos.String(), Off: r.Off, tally: in.counts.of(r.Team, r.Name)}
 	for _, p := range r.Prefixes {
 		s.Prefixes = append(s.Prefixes, p.String())
-		if a := unsignable(in.around.authority, r, p.Authority()); a != nil && s.Off == "" {
+		if a := unsignable(in.authority.Load(), r, p.Authority()); a != nil && s.Off == "" {
 			s.Off = a.Detail
 		}
 	}
