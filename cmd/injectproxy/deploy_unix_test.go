@@ -35,6 +35,7 @@ func TestLaunchAgentRunsServeAndLeavesNoShell(t *testing.T) {
 	}
 	cmd := command(t, context.Background(), home, nil)
 	cmd.Path, cmd.Args = args[0], args
+	cmd.WaitDelay = guard // a serve that is left behind has our pipe
 	log := filepath.Join(home, "Library", "Logs", "injectproxy.log")
 	must(t, syscall.Mkfifo(log, 0o600)) // it can be waited for
 	d := spawn(t, home, cmd)
