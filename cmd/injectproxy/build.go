@@ -34,6 +34,7 @@ type surroundings struct {
 	sessions string                      // directory of who has signed in; "" keeps that in memory
 	bundle   string                      // file with the roots that az and its kin trust; "" leaves them the system's
 	notify   func(title, message string) // shows a notification; nil shows none
+	progress *progress                   // tells what is waited for; nil tells nothing
 	environ  []string                    // that az and its kin are run in, after it was cleaned; nil: the process's
 	toolDirs []string                    // where they may be besides PATH; nil: the usual places
 
@@ -55,6 +56,7 @@ type instance struct {
 	sources  *sources
 	stats    *retry.Stats
 	counts   counts
+	distrust distrust
 
 	authority atomic.Pointer[ca.Authority] // in use; nil if no rule needs one
 
@@ -95,9 +97,10 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		Dialer: dialer, Upstream: in.upstream, Leaf: in.leaf,
 		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
 		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
-		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"),
+		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"), Distrusted: in.distrust.note,
 		Done: func(r *record.Record) {
 			in.counts.note(r)
+			in.distrust.forget(r.Authority)
 			telemetry.RequestLine(s.log, r, time.Since(r.Start))
 		},
 	})

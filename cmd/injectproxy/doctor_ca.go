@@ -71,6 +71,9 @@ func (d *doctor) examineServe(ctx context.Context) []finding {
 	if _, err = findServe(ctx, d.cfg, d.home, d.authority); err != nil {
 		return []finding{failureFinding("serve", address, err)}
 	}
+	if findings := d.examineDistrust(ctx, address); findings != nil {
+		return findings
+	}
 	return []finding{{"serve", stateOK, address, "runs, and shows the CA on the disk", ""}}
 }
 

@@ -21,6 +21,9 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	for _, t := range s.TeamsOff {
 		fmt.Fprintf(&b, "team %s is off: %s\n", t.Team, t.Why)
 	}
+	for _, d := range s.Distrusted {
+		fmt.Fprintf(&b, "a client refused the certificate for %s %s ago: it does not trust the CA\n  hint: %s\n", d.Authority, ago(now, d.At), trustRemedy)
+	}
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "\nRULE\tREQUESTS\tFAILED\tLAST\tAUDIENCE\tPREFIXES\n")
 	for _, r := range s.Rules {

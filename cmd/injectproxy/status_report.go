@@ -21,7 +21,8 @@ type statusReport struct {
 	Forwarded     tally            `json:"forwarded"` // to hosts of rules, under none of them
 	Tokens        []statusToken    `json:"tokens"`
 	TeamsOff      []statusTeam     `json:"teams_off"`
-	Retries       map[string]int64 `json:"retries"` // of refused tokens, by what came of it
+	Distrusted    []distrusted     `json:"distrusted"` // hosts whose certificate a client has lately refused
+	Retries       map[string]int64 `json:"retries"`    // of refused tokens, by what came of it
 }
 
 type statusConfig struct {
@@ -81,7 +82,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 		}
 		report.Rules = append(report.Rules, in.ruleStatus(rule))
 	}
-	report.Tokens = g.tokenStatus()
+	report.Tokens, report.Distrusted = g.tokenStatus(), in.distrust.list(time.Now())
 	for name, n := range in.stats.All() {
 		if n > 0 {
 			report.Retries[name] = n

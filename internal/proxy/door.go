@@ -57,6 +57,10 @@ type Options struct {
 	ErrorLog *log.Logger          // for net/http and goproxy
 	Done     func(*record.Record) // called at the end of each intercepted request
 
+	// Distrusted is called when a client refuses the certificate for an
+	// authority. It may be nil.
+	Distrusted func(authority string)
+
 	limits limits // tests shorten them
 }
 

@@ -118,6 +118,9 @@ func (p *Proxy) explainHandshake(err error, conn *pinnedConn) {
 		p.o.Log.Warn("interception refused: the client's TLS server name differs from its CONNECT", "authority", authority)
 	case refusedOurCertificate(err), conn.refused():
 		p.o.Log.Warn("the client does not trust this proxy's CA", "authority", authority, "hint", p.o.TrustHint)
+		if p.o.Distrusted != nil {
+			p.o.Distrusted(authority)
+		}
 	case isTimeout(err):
 		p.o.Log.Info("the client began no TLS handshake in time", "authority", authority)
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
