@@ -68,7 +68,9 @@ func TestNamedClientIsConfinedToItsRules(t *testing.T) {
 				t.Errorf("%s, %s: %v", who, target, err)
 			}
 		}
-		call(t, c, "GET", plain.URL, nil).problem(t, 403)
+		if p := call(t, c, "GET", plain.URL, nil).problem(t, 403); p.Title != "No rule names this destination" {
+			t.Errorf("%s, plain http: %+v", who, p)
+		}
 	}
 	if got := o.taken(); len(got) > 0 {
 		t.Errorf("upstream saw %+v", got)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,21 @@ func (w *watcher) include(patterns []string) {
 	w.globs = patterns
 	select {
 	case w.other <- struct{}{}:
+	default:
+	}
+}
+
+// compare says that the files have changed if cfg, which was read before they
+// were watched, is not what load reads now. A nil watcher compares nothing.
+func (w *watcher) compare(cfg *config.Config, load loadFunc) {
+	if w == nil {
+		return
+	}
+	if now, _, err := load(); err == nil && reflect.DeepEqual(now, cfg) {
+		return
+	}
+	select {
+	case w.changed <- struct{}{}:
 	default:
 	}
 }

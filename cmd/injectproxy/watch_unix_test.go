@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/config"
 )
 
 // TestWaysToWriteAFileAreSeen changes a configuration as editors, sed and
@@ -122,6 +124,28 @@ func TestWhatIsNotTheConfigurationChangesNothing(t *testing.T) {
 	}
 }
 
+// TestLinkOnTheWayIsWatched swaps a link that leads to the directory of the
+// configuration.
+func TestLinkOnTheWayIsWatched(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	for _, v := range []string{"v1", "v2"} {
+		must(t, os.MkdirAll(base+"/releases/"+v, 0o700))
+		must(t, os.WriteFile(base+"/releases/"+v+"/config.toml", []byte("# "+v), 0o600))
+	}
+	must(t, os.Symlink("releases/v1", base+"/current"))
+	w, err := watchFiles(base+"/current/config.toml", nil, slog.New(slog.DiscardHandler))
+	must(t, err)
+	defer w.close()
+	must(t, os.Symlink("releases/v2", base+"/next"))
+	must(t, os.Rename(base+"/next", base+"/current"))
+	select {
+	case <-w.changed:
+	case <-time.After(guard):
+		t.Fatal("it went unseen")
+	}
+}
+
 func TestWatcherFollowsOtherPatterns(t *testing.T) {
 	t.Parallel()
 	home, teams := t.TempDir(), t.TempDir()
@@ -138,5 +162,30 @@ func TestWatcherFollowsOtherPatterns(t *testing.T) {
 			t.Fatal("a change went unseen")
 		}
 		must(t, os.WriteFile(teams+"/a.toml", []byte("# other"), 0o600))
+	}
+}
+
+func TestChangeBeforeTheWatchIsSeen(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	read := func(text string) (*config.Config, loadFunc) {
+		writeTestFile(t, home+"/config.toml", text)
+		load := func() (*config.Config, []config.Problem, error) {
+			cfg, problems := config.Load(home + "/config.toml")
+			return cfg, problems, nil
+		}
+		cfg, _, _ := load()
+		return cfg, load
+	}
+	const rules = "[audience.a]\ntoken_env = \"A\"\n[[rule]]\nprefix = \"https://a.example/\"\naudience = \"a\"\n"
+	for text, want := range map[string]int{rules: 0, rules + "methods = [\"GET\"]": 1, rules + "[": 1} {
+		before, load := read(rules)
+		writeTestFile(t, home+"/config.toml", text)
+		w, _ := watchConfig(before, slog.New(slog.DiscardHandler))
+		w.compare(before, load)
+		w.close()
+		if got := len(w.changed); got != want {
+			t.Errorf("%d changes, want %d, with\n%s", got, want, text)
+		}
 	}
 }
