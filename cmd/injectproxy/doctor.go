@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -163,18 +164,19 @@ func (d *doctor) checks() []examination {
 // atOnce runs all checks at the same time.
 func (d *doctor) atOnce(ctx context.Context, p *progress, list []examination) (all []finding) {
 	found := make([][]finding, len(list))
-	p.begin(len(list))
+	p.count(0, len(list))
 	var running sync.WaitGroup
+	var done atomic.Int64
 	for i, e := range list {
 		running.Go(func() {
-			defer p.done()
+			defer func() { p.count(int(done.Add(1)), len(list)) }()
 			ctx, cancel := context.WithTimeout(ctx, e.limit)
 			defer cancel()
 			found[i] = e.run(ctx)
 		})
 	}
 	running.Wait()
-	p.end()
+	p.count(0, 0)
 	for _, f := range found {
 		all = append(all, f...)
 	}

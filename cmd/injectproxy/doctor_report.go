@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -78,44 +77,3 @@ func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
-
-// progress says on a terminal how many checks are done, on one line that is
-// gone in the end. The nil progress says nothing.
-type progress struct {
-	w       io.Writer
-	mu      sync.Mutex
-	ended   int
-	planned int
-}
-
-// newProgress returns the progress for w, nil where that is no terminal.
-func newProgress(w io.Writer) *progress {
-	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
-		return nil
-	}
-	return &progress{w: w}
-}
-
-func (p *progress) begin(n int) {
-	if p != nil {
-		p.planned = n
-		p.show()
-	}
-}
-
-func (p *progress) done() {
-	if p != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.ended++
-		p.show()
-	}
-}
-
-func (p *progress) end() {
-	if p != nil {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
-}
-
-func (p *progress) show() { fmt.Fprintf(p.w, "\r\x1b[K%d of %d checks done", p.ended, p.planned) }

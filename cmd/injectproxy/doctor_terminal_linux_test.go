@@ -14,15 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onPty runs a command with a terminal for its standard output and error, and
-// returns what it writes there.
-func onPty(t *testing.T, cmd *exec.Cmd) string {
+// openTerminal returns one: what is written to near arrives at far.
+func openTerminal(t *testing.T) (far, near *os.File) {
 	t.Helper()
 	far, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		absent(t, "there are no terminals: %v", err)
 	}
-	defer far.Close()
+	t.Cleanup(func() { far.Close() })
 	raw, err := far.SyscallConn()
 	must(t, err)
 	number := 0
@@ -33,10 +32,18 @@ func onPty(t *testing.T, cmd *exec.Cmd) string {
 		}
 	}))
 	must(t, err)
-	near, err := os.OpenFile(filepath.Join("/dev/pts", strconv.Itoa(number)), os.O_RDWR|syscall.O_NOCTTY, 0)
+	near, err = os.OpenFile(filepath.Join("/dev/pts", strconv.Itoa(number)), os.O_RDWR|syscall.O_NOCTTY, 0)
 	must(t, err)
+	return far, near
+}
+
+// onPty runs a command with a terminal for its standard output and error, and
+// returns what it writes there.
+func onPty(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	far, near := openTerminal(t)
 	cmd.Stdout, cmd.Stderr = near, near
-	err = cmd.Start()
+	err := cmd.Start()
 	near.Close()
 	must(t, err)
 	out, err := io.ReadAll(far)

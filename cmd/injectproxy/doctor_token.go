@@ -47,7 +47,7 @@ func (d *doctor) examineToken(ctx context.Context, a *config.Audience) []finding
 		return []finding{f}
 	}
 	defer end()
-	t, err := d.login.token(ctx, src)
+	t, err := d.login.token(ctx, a, src)
 	if err != nil {
 		f.Detail, f.Remedy = err.Error(), ""
 		if e, ok := errors.AsType[*token.Error](err); ok {

@@ -24,6 +24,7 @@ import (
 type login struct {
 	*sources
 	stdout, stderr io.Writer
+	progress       *progress // over stderr; nil where nobody looks
 }
 
 func newLogin(cfg *config.Config, stdout, stderr io.Writer) (*login, error) {
@@ -37,7 +38,8 @@ func newLogin(cfg *config.Config, stdout, stderr io.Writer) (*login, error) {
 		return nil, err
 	}
 	around := surroundings{log: slog.New(slog.DiscardHandler), sessions: sessionsDir(home), bundle: bundleOf(home)}
-	return &login{newSources(cfg, around, transport, own, func() {}), stdout, stderr}, nil
+	p := newProgress(stderr)
+	return &login{newSources(cfg, around, transport, own, func() {}), stdout, p.over(stderr), p}, nil
 }
 
 // named signs in to the audience of that name, whatever token there is.
@@ -99,7 +101,7 @@ func (l *login) missing(ctx context.Context, a *config.Audience, list []source.I
 	if err != nil {
 		return err
 	}
-	t, err := l.token(ctx, src)
+	t, err := l.token(ctx, a, src)
 	if err == nil {
 		return l.report(a, t, "has a token")
 	}
@@ -144,7 +146,9 @@ func (l *login) signIn(ctx context.Context, a *config.Audience, s source.Interac
 	limited, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
 	fmt.Fprintf(l.stderr, "audience %s: signing in\n", a.Name)
+	end := l.progress.wait("audience " + a.Name + ": waiting for the sign-in")
 	err := s.SignIn(limited, "", func(message string) { fmt.Fprintln(l.stderr, message) })
+	end()
 	if err != nil {
 		return told(a, err)
 	}
@@ -156,7 +160,7 @@ func (l *login) signIn(ctx context.Context, a *config.Audience, s source.Interac
 	if err != nil {
 		return err
 	}
-	t, err := l.token(ctx, src) // the one that serve will use, be it another source's
+	t, err := l.token(ctx, a, src) // the one that serve will use, be it another source's
 	if err != nil {
 		return told(a, err)
 	}
@@ -164,7 +168,8 @@ func (l *login) signIn(ctx context.Context, a *config.Audience, s source.Interac
 }
 
 // token asks s without bothering anybody.
-func (l *login) token(ctx context.Context, s token.Source) (token.Token, error) {
+func (l *login) token(ctx context.Context, a *config.Audience, s token.Source) (token.Token, error) {
+	defer l.progress.wait(waitingFor(a.Name))()
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Token.Timeout)
 	defer cancel()
 	return s.Token(ctx, token.Ask{Quiet: true})

@@ -69,7 +69,11 @@ func (g *globals) loadFor(listen string) (*config.Config, []config.Problem, erro
 // serve runs the proxy until a signal ends it. Problems are those of cfg, and
 // load reads it again.
 func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr io.Writer) error {
-	log, err := telemetry.NewLogger(stderr, cfg.Log.Level, cfg.Log.Format)
+	line := newProgress(stderr)
+	if cfg.Log.Format == "json" {
+		line = nil // that is for a program to read
+	}
+	log, err := telemetry.NewLogger(line.over(stderr), cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 		return err
 	}
 	status := openAdmin(cfg, log)
-	l, in, err := open(cfg, started, status, log)
+	l, in, err := open(cfg, started, status, log, line)
 	if err != nil {
 		if status != nil {
 			status.Close()
@@ -133,7 +137,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 
 // open makes everything that serve needs, from the CA to the listener. Status,
 // which may be nil, is one of our listeners too.
-func open(cfg *config.Config, started *supervisor, status net.Listener, log *slog.Logger) (net.Listener, *instance, error) {
+func open(cfg *config.Config, started *supervisor, status net.Listener, log *slog.Logger, line *progress) (net.Listener, *instance, error) {
 	home, err := config.Home()
 	if err != nil {
 		return nil, nil, err
@@ -156,7 +160,7 @@ func open(cfg *config.Config, started *supervisor, status net.Listener, log *slo
 	}
 	in, err := build(cfg, surroundings{
 		authority: authority, access: policy, listeners: ours, log: log,
-		sessions: sessionsDir(home), bundle: bundleOf(home), notify: notifier(os.Stderr),
+		sessions: sessionsDir(home), bundle: bundleOf(home), notify: notifier(os.Stderr), progress: line,
 	})
 	if err != nil {
 		l.Close()

@@ -92,7 +92,7 @@ func (in *instance) newSupply(cfg *config.Config, a *config.Audience) (*supply, 
 		return nil, err
 	}
 	return &supply{
-		Cache: token.NewCache(src, token.Options{
+		Cache: token.NewCache(withProgress(src, in.around.progress, a.Name), token.Options{
 			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Now: in.around.now, Log: in.around.log,
 		}),
 		key: supplyKey(cfg, a), audience: a, end: end,
