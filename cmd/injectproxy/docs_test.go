@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/injectproxy/injectproxy/internal/config"
 )
 
 // fence is a fenced block of a page.
@@ -132,4 +134,33 @@ func hasHeading(page, anchor string) bool {
 		}
 	}
 	return false
+}
+
+// elsewhere are the errors of a configuration that is shown in part: what it
+// names stands elsewhere.
+var elsewhere = regexp.MustCompile(`there is no rule "tools"|"corporate-root.pem" cannot be read`)
+
+// Each configuration of the pages is one that the program takes.
+func TestConfigurationsOfThePagesAreValid(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for name, page := range pages(t) {
+		for _, f := range fences(name, page) {
+			if f.info != "toml" || strings.HasPrefix(f.text, "# rules.d/") {
+				continue
+			}
+			found++
+			file := filepath.Join(t.TempDir(), "config.toml")
+			writeTestFile(t, file, f.text)
+			_, problems := config.Load(file)
+			for _, p := range problems {
+				if !p.Warning && !elsewhere.MatchString(p.String()) {
+					t.Errorf("%s: %s", f.place, p)
+				}
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("%d configurations: the search does not find them", found)
+	}
 }

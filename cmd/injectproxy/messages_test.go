@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,16 +45,15 @@ func isCommand(words string) bool {
 	return err == nil && found != root && len(rest) == 0
 }
 
-// texts returns what users read, by place: README, example, and every string
+// texts returns what users read, by place: README, docs, example, and every string
 // of the program itself.
 func texts(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, name := range []string{"README.md", "config.example.toml"} {
-		b, err := os.ReadFile(filepath.Join("../..", name))
-		must(t, err)
-		all[name] = string(b)
-	}
+	maps.Copy(all, pages(t))
+	example, err := os.ReadFile("../../config.example.toml")
+	must(t, err)
+	all["config.example.toml"] = string(example)
 	for _, root := range []string{".", "../../internal"} {
 		must(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
