@@ -255,3 +255,20 @@ func onlyUnix(t *testing.T) {
 		t.Skip("the commands here are those of Unix")
 	}
 }
+
+// TestExecInExecGoesOutOnItsOwn: not by way of the other, which would give a
+// token of its own.
+func TestExecInExecGoesOutOnItsOwn(t *testing.T) {
+	t.Parallel()
+	onlyUnix(t)
+	curl := need(t, "curl")
+	w, g := newWorld(t), newGateway(t)
+	u := w.upstream("outer.corp.test", g.token, http2too, digest)
+	s := w.shell()
+	out, errs := s.exec(t, []string{"--rule", u.url + "/=file:" + g.file},
+		s.program, "exec", "--rule", "https://inner.corp.test/=file:"+g.file, "--", curl, "-q", "-sS", "-o", os.DevNull, "-w", "%{http_code}", u.url+"/x")
+	if out != "401" {
+		t.Errorf("curl saw %q, want 401\n%s", out, errs)
+	}
+	u.wantVisit(t, "/x", "HTTP/2.0", "")
+}
