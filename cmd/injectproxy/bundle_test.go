@@ -19,5 +19,5 @@ func TestABundleThatCannotBeWrittenDoesNotKeepServeFromStarting(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(home, "ca", "bundle.pem"), 0o700))
 	d := startDaemon(t, home, nil)
 	call(t, d.client("h2", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
-	d.log.waitAny(t, "level=WARN msg=\"the bundle for clients that replace their store is not up to date\"")
+	d.log.waitAny(t, "level=WARN msg=\"what clients that replace their store trust is not up to date\"")
 }

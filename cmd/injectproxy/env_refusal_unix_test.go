@@ -102,6 +102,7 @@ func TestWithoutATrustStoreJavaIsTakenOffTheProxy(t *testing.T) {
 	home := t.TempDir()
 	settings{tables: fileAudiences + rule("https://api.example.test/"), files: tokenFiles}.write(t, home)
 	d := startDaemon(t, home, nil)
+	must(t, os.RemoveAll(filepath.Join(home, "ca", "truststore.jks")))    // which serve has written
 	must(t, os.Mkdir(filepath.Join(home, "ca", "truststore.jks"), 0o700)) // permissions would not stop root
 	shell := userShell(t, home, "INJECTPROXY_UPSTREAM=direct", "JAVA_TOOL_OPTIONS=-Dof=an-earlier-env")
 	out, stderr, status := envCommand(t, shell, "--listen", d.addr)
