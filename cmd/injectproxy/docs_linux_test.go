@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -44,6 +45,8 @@ func newDocsWorld(t testing.TB) *docsWorld {
 	w.origin = newOrigin(t, "h2", func(rw http.ResponseWriter, s sighting) {
 		if s.bearer() != docsToken {
 			rw.WriteHeader(http.StatusUnauthorized)
+		} else if strings.Contains(s.target, "/info/refs") {
+			advertise(rw)
 		}
 	}, "mcp.corp.example", "llm.corp.example")
 	board := newSwitchboard(t, map[string]string{"mcp.corp.example:443": w.origin.authority, "llm.corp.example:443": w.origin.authority})
@@ -66,6 +69,13 @@ func newDocsWorld(t testing.TB) *docsWorld {
 		"MCP_TOKEN=" + docsToken,
 	}
 	return w
+}
+
+// advertise answers git's question for the refs of a repository.
+func advertise(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+	ref := strings.Repeat("1", 40) + " refs/heads/main\x00agent=docs\n"
+	fmt.Fprintf(w, "001e# service=git-upload-pack\n0000%04x%s0000", len(ref)+4, ref)
 }
 
 // serve runs serve as the world's user, and returns once it listens.
@@ -100,10 +110,7 @@ func (w *docsWorld) run(t testing.TB, script string) {
 func TestCommandsOfThePagesRun(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" {
-			t.Fatal("curl is not installed")
-		}
-		t.Skip("curl is not installed")
+		absent(t, "curl: %v", err)
 	}
 	w := newDocsWorld(t)
 	w.serve(t)
@@ -117,6 +124,11 @@ func TestCommandsOfThePagesRun(t *testing.T) {
 			t.Run(f.place, func(t *testing.T) {
 				if f.info != "sh" {
 					t.Fatal("it is no script of sh: mark it with <!-- not run: REASON -->, and say what holds it instead")
+				}
+				for _, tool := range []string{"git", "java", "node", "python3"} {
+					if _, err := exec.LookPath(tool); err != nil && strings.Contains("\n"+strings.ReplaceAll(f.text, " ", "\n"), "\n"+tool+"\n") {
+						absent(t, "%s: %v", tool, err)
+					}
 				}
 				if strings.Contains("\n"+f.text, "\ninjectproxy serve\n") {
 					d := w.serve(t, "--listen", "127.0.0.1:0")
