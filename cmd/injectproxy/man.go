@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,11 +24,21 @@ is not there. SOURCE_DATE_EPOCH, where it is set, is the date of the pages.`,
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("making the directory of the man pages: %w", err)
 			}
+			indentExamples(cmd.Root())
 			if err := doc.GenManTree(cmd.Root(), manHeader(), args[0]); err != nil {
 				return fmt.Errorf("writing the man pages: %w", err)
 			}
 			return nil
 		},
+	}
+}
+
+// indentExamples has the lines that help texts indent by two spaces stay as they
+// are: Markdown, which cobra takes the texts for, wants four.
+func indentExamples(cmd *cobra.Command) {
+	cmd.Long = strings.ReplaceAll(cmd.Long, "\n  ", "\n    ")
+	for _, sub := range cmd.Commands() {
+		indentExamples(sub)
 	}
 }
 

@@ -43,6 +43,11 @@ func TestEveryCommandHasAManPage(t *testing.T) {
 	root := newRootCommand(&globals{})
 	root.InitDefaultCompletionCmd()
 	visit(root)
+	page, err := os.ReadFile(filepath.Join(dir, "injectproxy-exec.1"))
+	must(t, err)
+	if !strings.Contains(string(page), "\n.EX\ninjectproxy exec -- claude\ninjectproxy exec --only") {
+		t.Error("the lines of an example run into each other")
+	}
 	if pages < 15 {
 		t.Errorf("%d commands: the search does not find them", pages)
 	}
