@@ -101,7 +101,7 @@ func parseInline(s string) (config.Inline, error) {
 		return rule, errors.New("want PREFIX=AUDIENCE, AUDIENCE being env:NAME, file:PATH, client_id:GUID, resource:URI or scope:SCOPE")
 	}
 	if rule.Value == "" {
-		return rule, fmt.Errorf("there is nothing after %s:", word)
+		return rule, fmt.Errorf("there is nothing after the colon of %s", word)
 	}
 	if rule.Kind == "token_env" && os.Getenv(rule.Value) == "" {
 		return rule, errors.New("the environment variable that env: names is not set")

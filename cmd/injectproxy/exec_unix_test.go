@@ -133,7 +133,7 @@ func TestExecThatCannotStartRunsNothing(t *testing.T) {
 		{one, []string{"ENV", "TMPDIR=/nowhere"}, "/nowhere"},
 		{"", []string{"--rule", "https://api.example.test/=env:NOT_SET"}, "--rule 1: the environment variable that env: names is not set"},
 		{"", []string{"--rule", "https://api.example.test/=" + execToken}, "--rule 1: want PREFIX=AUDIENCE"},
-		{"", []string{"--rule", "https://api.example.test/=env:"}, "nothing after env:"},
+		{"", []string{"--rule", "https://api.example.test/=env:"}, "nothing after the colon of env"},
 		{"", []string{execRule, "--rule", "https://x.example.test/=client_id:" + execToken}, "--rule 2: client_id is not a GUID"},
 		{"", []string{"--rule", "https://x.example.test/=resource:--debug"}, "--rule 1: resource has a character"},
 		{"", []string{"--rule", "https://x.example.test/=scope:x\n[audience]"}, "--rule 1: scope has a character"},
