@@ -28,6 +28,8 @@ const serveLimit = 5 * time.Second
 type runningServe struct {
 	url *url.URL                  // with the credential, where it is needed
 	is  func(netip.AddrPort) bool // whether an address is its
+
+	stranger bool // another user's process answered
 }
 
 // findServe looks for the serve of cfg. It must be an injectproxy that admits
@@ -42,6 +44,10 @@ func findServe(ctx context.Context, cfg *config.Config, home string, authority *
 	}
 	found := &runningServe{url: &url.URL{Scheme: "http", Host: address}, is: listensAt(address)}
 	status, err := found.ask(ctx)
+	if err == nil && status == http.StatusProxyAuthRequired && found.stranger {
+		return nil, &failure{status: exitFailed, err: fmt.Errorf("the injectproxy at %s is another user's, who is not shown your credential", address),
+			hint: "set another address for yours with listen in config.toml, and start injectproxy serve"}
+	}
 	if err == nil && status == http.StatusProxyAuthRequired {
 		// Only now is a credential needed, and made if there is none.
 		credential, failed := access.LoadOrCreate(filepath.Join(home, "credential"))
@@ -91,6 +97,8 @@ func (s *runningServe) ask(ctx context.Context) (int, error) {
 		return 0, &failure{status: exitFailed, err: fmt.Errorf("no serve answers at %s", s.url.Host),
 			hint: "start it: injectproxy serve (or name where it listens with --listen)"}
 	}
+	ours, known := access.Server(conn)
+	s.stranger = known && !ours
 	conn.Close()
 	if product, _, _ := strings.Cut(res.Header.Get("Proxy-Status"), ";"); product != "injectproxy" {
 		return 0, &failure{status: exitFailed, err: fmt.Errorf("what answers at %s is not injectproxy", s.url.Host),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/injectproxy/injectproxy/internal/access"
+	"github.com/injectproxy/injectproxy/internal/admin"
 	"github.com/injectproxy/injectproxy/internal/config"
 )
 
@@ -114,12 +116,18 @@ func showStatus(ctx context.Context, w io.Writer, address string, asJSON, again 
 	return report.print(w, time.Now())
 }
 
-// askStatus gets the status, with the credential if it is asked for.
+// askStatus gets the status, with the credential if it is asked for by who can
+// prove to have it.
 func askStatus(ctx context.Context, address string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, serveLimit)
 	defer cancel()
-	raw, status, err := getStatus(ctx, address, nil)
-	if err == nil && status == http.StatusUnauthorized {
+	stranger := &failure{status: exitFailed, err: fmt.Errorf("what answers at %s is not your injectproxy", address),
+		hint: "it may be another user's: set another address with listen in [admin]"}
+	a, err := getStatus(ctx, address, nil)
+	if err == nil && a.stranger {
+		return nil, stranger
+	}
+	if err == nil && a.status == http.StatusUnauthorized {
 		home, failed := config.Home()
 		if failed != nil {
 			return nil, failed
@@ -128,38 +136,60 @@ func askStatus(ctx context.Context, address string) ([]byte, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		raw, status, err = getStatus(ctx, address, &credential)
+		if !credential.Proves(a.challenge, a.proof) {
+			return nil, stranger
+		}
+		a, err = getStatus(ctx, address, &credential)
 	}
 	switch {
 	case err != nil:
 		return nil, &failure{status: exitFailed, err: fmt.Errorf("no serve answers at %s", address),
 			hint: "start it: injectproxy serve (or name the address that it logged with --address)"}
-	case status != http.StatusOK:
-		return nil, &failure{status: exitFailed, err: fmt.Errorf("what answers at %s does not tell its status (HTTP %d)", address, status),
+	case a.status != http.StatusOK:
+		return nil, &failure{status: exitFailed, err: fmt.Errorf("what answers at %s does not tell its status (HTTP %d)", address, a.status),
 			hint: "it may be another user's, or no injectproxy: set another address with listen in [admin]"}
 	}
-	return raw, nil
+	return a.body, nil
 }
 
 // mostStatus bounds what is read of an answer.
 const mostStatus = 16 << 20
 
+// statusAnswer is an answer of the status port, and what is known of who gave
+// it.
+type statusAnswer struct {
+	body             []byte
+	status           int
+	stranger         bool   // another user's process
+	challenge, proof string // that it was given, with its address, and its answer
+}
+
 // getStatus asks directly, whatever proxy the environment names.
-func getStatus(ctx context.Context, address string, credential *access.Credential) (body []byte, status int, err error) {
+func getStatus(ctx context.Context, address string, credential *access.Credential) (a statusAnswer, err error) {
 	u := url.URL{Scheme: "http", Host: address, Path: "/status.json"}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, 0, err
+		return a, err
 	}
+	nonce := rand.Text()
+	r.Header.Set(admin.ChallengeField, nonce)
 	if credential != nil {
 		r.SetBasicAuth("injectproxy", credential.Reveal())
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
+	var conn net.Conn
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		var err error
+		conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		return conn, err
+	}}
 	res, err := transport.RoundTrip(r)
 	if err != nil {
-		return nil, 0, err
+		return a, err
 	}
 	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, mostStatus))
-	return body, res.StatusCode, err
+	ours, known := access.Server(conn)
+	a.stranger, a.status = known && !ours, res.StatusCode
+	a.challenge, a.proof = nonce+"\n"+conn.RemoteAddr().String(), res.Header.Get(admin.ProofField)
+	a.body, err = io.ReadAll(io.LimitReader(res.Body, mostStatus))
+	return a, err
 }

@@ -46,7 +46,10 @@ func serveAdmin(l net.Listener, changes *reloader, listen net.Addr) *adminPort {
 	}
 	p, started, log := new(adminPort), time.Now(), changes.log
 	p.server = admin.New(l.Addr(), admin.Options{
-		Admit:  func(c net.Conn) func([]string) error { return adminAdmit(changes.in.around.access.Peer(c)) },
+		Admit: func(c net.Conn) func([]string) error { return adminAdmit(changes.in.around.access.Peer(c)) },
+		Prove: func(challenge string) string {
+			return changes.in.around.access.Proof(challenge + "\n" + l.Addr().String())
+		},
 		Ready:  func() bool { return !p.draining.Load() },
 		Status: func() any { return changes.report(listen.String(), started) },
 

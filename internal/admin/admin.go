@@ -19,12 +19,16 @@ import (
 )
 
 // Options are what a [Server] shows, and to whom. All but ErrorLog are
-// required, and called concurrently.
+// required unless they say otherwise, and called concurrently.
 type Options struct {
 	// Admit is called for each connection. What it returns judges each of its
 	// requests for /status.json by the values of the Authorization fields; an
 	// error says why not, in words that may be shown.
 	Admit func(net.Conn) func(authorization []string) error
+
+	// Prove answers the challenge of a client that has to show a credential and
+	// wants to know first to whom. It may be nil.
+	Prove func(challenge string) string
 
 	Ready  func() bool // whether new requests are served
 	Status func() any  // what /status.json shows, as JSON
@@ -38,6 +42,15 @@ type Server struct {
 	http  *http.Server
 	hosts map[string]bool
 }
+
+// The fields by which a server shows that it is the one meant.
+const (
+	ChallengeField = "Injectproxy-Challenge"
+	ProofField     = "Injectproxy-Proof"
+
+	minChallenge = 16
+	maxChallenge = 128
+)
 
 type admitKey struct{}
 
@@ -117,6 +130,9 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	admit := r.Context().Value(admitKey{}).(func([]string) error)
 	if err := admit(r.Header["Authorization"]); err != nil {
+		if c := r.Header.Get(ChallengeField); s.o.Prove != nil && len(c) >= minChallenge && len(c) <= maxChallenge {
+			w.Header().Set(ProofField, s.o.Prove(c))
+		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="injectproxy", charset="UTF-8"`)
 		say(w, http.StatusUnauthorized, "not admitted: "+err.Error())
 		return
