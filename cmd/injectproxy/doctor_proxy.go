@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/injectproxy/injectproxy/internal/proxy"
+	"github.com/injectproxy/injectproxy/internal/source"
 )
 
 // translate is what helps where a proxy wants what this one does not speak.
@@ -139,7 +141,13 @@ func systemProxySettings(ctx context.Context, goos string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.CommandContext(ctx, path, argv[1:]...).Output()
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	// Without secrets, of which the proxy's credential may be one.
+	cmd.Env = slices.DeleteFunc(source.ToolEnvironment(os.Environ()), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return strings.HasSuffix(strings.ToLower(name), "_proxy")
+	})
+	out, err := cmd.Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", err
 	}

@@ -80,6 +80,9 @@ func writeFile(path string, data []byte, perm fs.FileMode) (err error) {
 	if err := f.Chmod(perm); err != nil {
 		return err
 	}
+	if err := inherit(f.Name()); err != nil {
+		return err
+	}
 	if err := f.Sync(); err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ func Rotate(dir string, permit Permit, now func() time.Time) (*Authority, error)
 	if err := os.Mkdir(next, 0o700); err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
 	}
+	if err := inherit(next); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
 	return ensureLocked(next, permit, now)
 }
 

@@ -155,8 +155,10 @@ func (t *table) origin(key string) string {
 }
 
 // Shared reports whether other machines can reach the listen address.
-func (c *Config) Shared() bool {
-	host, _, _ := net.SplitHostPort(c.Listen)
+func (c *Config) Shared() bool { return shared(c.Listen) }
+
+func shared(listen string) bool {
+	host, _, _ := net.SplitHostPort(listen)
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return !addr.Unmap().IsLoopback()
 	}

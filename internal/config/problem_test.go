@@ -89,6 +89,7 @@ func TestEachMistakeIsReportedWithItsLine(t *testing.T) {
 		"two kinds":              {audience("token_env = \"X\"\nscope = \"https://x/y\""), []string{`config.toml:2: |has both scope and token_env`}},
 		"name":                   {"[audience.\"a b\"]\ntoken_env = \"X\"", []string{`config.toml:1: |[audience."a b"]: a name has letters`}},
 		"client_id":              {audience("client_id = \"x\""), []string{`config.toml:2: |client_id is not a GUID`}},
+		"status for all":         {"[admin]\nlisten = \"0.0.0.0:1\"", []string{`config.toml:2: |which other machines can reach`}},
 		"sign-in for all":        {"listen = \"0.0.0.0:1\"\n[token]\nlogin = \"auto\"", []string{`config.toml:3: |lend every client of 0.0.0.0:1 an identity`}},
 		"client_id as URI":       {audience("client_id = \"api://" + guid + "\""), []string{`config.toml:2: |client_id is an App ID URI`}},
 		"tenant":                 {audience("client_id = \"" + guid + "\"\ntenant = \"x\""), []string{`config.toml:3: |tenant is neither a GUID nor a domain`}},

@@ -43,6 +43,10 @@ func (c *Config) settings(top *table) {
 		top.errorf(top.at("access", "mode"), "access.mode is \"open\": whoever reaches %s could use every token", c.Listen).
 			hint(`mode = "credential", or a listen address on this machine`)
 	}
+	if c.Admin.Listen != "" && shared(c.Admin.Listen) && c.Access.Mode != "credential" {
+		top.errorf(top.at("admin", "listen"), "admin.listen is %s, which other machines can reach", c.Admin.Listen).
+			hint(`an address on this machine, or mode = "credential" in [access]`)
+	}
 	if c.lendsIdentity() {
 		top.errorf(top.at("token", "login"), "token.login is \"auto\": whoever signs in at the request of one client would lend every client of %s an identity", c.Listen).
 			hint(`login = "notify", or a listen address on this machine`)

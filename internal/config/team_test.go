@@ -142,10 +142,10 @@ func TestTeamFileIsConfinedToItsGrant(t *testing.T) {
 func TestBrokenTeamFileTurnsOffItsTeamAndNothingElse(t *testing.T) {
 	t.Parallel()
 	c, problems := load(t, map[string]string{
-		"config.toml":     granting,
-		"rules.d/a1.toml": "team = \"alpha\"\n[[rule]]\nprefix = \"https://alpha.example/x/\"\naudience = \"gateway\"",
-		"rules.d/a2.toml": "[[rule]\nteam = 'alpha'",
-		"rules.d/b.toml":  "team = \"beta\"\n[[rule]]\nprefix = \"https://shared.example/b/\"\naudience = \"vault\"",
+		"config.toml":       granting,
+		"rules.d/a1.toml":   "team = \"alpha\"\n[[rule]]\nprefix = \"https://alpha.example/x/\"\naudience = \"gateway\"",
+		"rules.d/a2.toml":   "[[rule]\nteam = 'alpha'",
+		"rules.d/beta.toml": "team = \"beta\"\n[[rule]]\nprefix = \"https://shared.example/b/\"\naudience = \"vault\"",
 	})
 	wantProblems(t, problems, "a2.toml:1: |")
 	for _, tt := range []struct{ authority, method, path, want string }{
@@ -169,9 +169,9 @@ func TestBrokenTeamFileTurnsOffItsTeamAndNothingElse(t *testing.T) {
 func TestBrokenTrustedFileTakesItsAudiencesAlong(t *testing.T) {
 	t.Parallel()
 	c, problems := load(t, map[string]string{
-		"config.toml":     granting,
-		"rules.d/b1.toml": "team = \"beta\"\n[audience.own]\ntoken_env = \"X\"",
-		"rules.d/b2.toml": "team = \"beta\"\n[audience.vault]\ntoken_env = \"X\"",
+		"config.toml":       "include = [\"rules.d/*.toml\", \"beta/*.toml\"]\n" + granting,
+		"rules.d/beta.toml": "team = \"beta\"\n[audience.own]\ntoken_env = \"X\"",
+		"beta/b2.toml":      "team = \"beta\"\n[audience.vault]\ntoken_env = \"X\"",
 	})
 	wantProblems(t, problems, "b2.toml:2: |audience vault is granted to team beta already, from ")
 	if len(c.Audiences) != 2 || !c.Teams[1].Broken {
@@ -270,4 +270,31 @@ func TestIncludeFollowsItsPatternsOnly(t *testing.T) {
 	}
 	_, problems = Load(filepath.Join(root, "config.toml"))
 	wantProblems(t, problems, "config.toml:1: warning: |\"teams/a.toml\" does not exist")
+}
+
+// Whoever may write to one included file can write any team's name into it.
+func TestTeamFileThatClaimsToBeAnothersIsRefused(t *testing.T) {
+	t.Parallel()
+	c, problems := load(t, map[string]string{
+		"config.toml":        granting,
+		"rules.d/alpha.toml": "team = \"beta\"\n[audience.own]\ntoken_command = [\"sh\", \"-c\", \"id\"]\n[[rule]]\nprefix = \"https://shared.example/b/x/\"\naudience = \"own\"",
+		"rules.d/beta.toml":  "team = \"beta\"\n[[rule]]\nprefix = \"https://shared.example/b/\"\naudience = \"vault\"",
+		"rules.d/other.toml": "team = \"beta\"\n[audience.more]\ntoken_command = [\"sh\"]",
+	})
+	wantProblems(t, problems,
+		"alpha.toml:1: |is named after team alpha, and says that it is of team beta",
+		"other.toml:1: |team beta is trusted, and this file does not bear its name")
+	for _, a := range c.Audiences {
+		if a.TokenCommand != nil {
+			t.Errorf("audience %s of a foreign file is there", a.Name)
+		}
+	}
+	if c.Teams[1].Broken {
+		t.Error("foreign files turned the team off")
+	}
+	for path, want := range map[string]string{"/b/": "beta http-1", "/b/x/": "beta http-1"} {
+		if got := outcome(t, c, "shared.example:443", "GET", path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -88,6 +89,9 @@ func (c *Config) teamFile(r *report, file string) (f teamFile) {
 	case !top.isString("team"):
 	case team == nil:
 		r.errorf(top.at("team"), "team %s has no grant, [team.NAME], in %s%s", show(f.team), c.File, didYouMean(f.team, c.teamNames()))
+	case c.foreign(r, top, file, team):
+		f.team = fileName(file) // whoever wrote it names a team that need not be its own
+		return f
 	case !team.faulty:
 		c.confined(d, top, team, &f)
 		return f
@@ -95,6 +99,27 @@ func (c *Config) teamFile(r *report, file string) (f teamFile) {
 	top.onlyRules(false)
 	return f
 }
+
+// foreign reports whether a file that says it is of team is another's: anybody
+// who may write to one included file can write any name into it. The file of a
+// trusted team, which may run commands, has to bear its name; no file bears
+// that of another team.
+func (c *Config) foreign(r *report, top *table, file string, team *Team) bool {
+	if fileName(file) == team.Name || filepath.Base(filepath.Dir(file)) == team.Name {
+		return false
+	}
+	if other := c.team(fileName(file)); other != nil {
+		r.errorf(top.at("team"), "the file is named after team %s, and says that it is of team %s", other.Name, team.Name)
+		return true
+	}
+	if team.Trusted {
+		r.errorf(top.at("team"), "team %s is trusted, and this file does not bear its name", team.Name).
+			hint("name it %s.toml, or put it into a directory %s", team.Name, team.Name)
+	}
+	return team.Trusted
+}
+
+func fileName(file string) string { return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) }
 
 // confined reads what stands in a file under the grant of its team.
 func (c *Config) confined(d *document, top *table, team *Team, f *teamFile) {

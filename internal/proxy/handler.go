@@ -67,6 +67,13 @@ func (x *exchange) carry(r *http.Request, out *response) *http.Request {
 // choose picks the route of a request.
 func (p *Proxy) choose(rules *Rules, rec *record.Record, r *http.Request, rawPath string) (*exchange, *Answer) {
 	x := &exchange{route: p.o.Upstream, rawPath: rawPath, upstream: rec.Authority}
+	// What the CONNECT was let through for may have changed since.
+	if a := rules.Refused[rec.Authority]; a != nil {
+		return nil, a
+	}
+	if p.o.RulesOnly && !rules.names(rec.Authority, rec.Client) {
+		return nil, unlisted(rec.Authority)
+	}
 	v := rules.Table.Lookup(rec.Authority, r.Method, rawPath)
 	if v.Rule < 0 {
 		return x, nil
