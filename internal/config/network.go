@@ -154,8 +154,9 @@ func (t *table) origin(key string) string {
 	return s
 }
 
-// Shared reports whether other machines can reach the listen address.
-func (c *Config) Shared() bool { return shared(c.Listen) }
+// Shared reports whether the port is for others than the user: other machines
+// can reach it, or it has named clients, who may be other users of this one.
+func (c *Config) Shared() bool { return shared(c.Listen) || len(c.Access.Clients) > 0 }
 
 func shared(listen string) bool {
 	host, _, _ := net.SplitHostPort(listen)
