@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -49,10 +48,7 @@ type Default struct {
 	client  *http.Client
 	limit   time.Duration // of one acquisition
 
-	ctx   context.Context // ends with Close
-	stop  context.CancelFunc
-	slots chan struct{} // one for each call that runs
-	once  sync.Once
+	calls *calls
 }
 
 // NewDefault returns the source of e's tokens. Unless the user chose otherwise
@@ -72,9 +68,8 @@ func NewDefault(e Entra, o DefaultOptions) (*Default, error) {
 		scope:  audience.Scope,
 		client: newClient(o.Transport),
 		limit:  limit,
-		slots:  make(chan struct{}, maxCalls),
+		calls:  newCalls(maxCalls),
 	}
-	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.options = azidentity.DefaultAzureCredentialOptions{
 		ClientOptions: azcore.ClientOptions{
 			Cloud:           cloud.Configuration{ActiveDirectoryAuthorityHost: o.AuthorityHost},
@@ -95,13 +90,8 @@ func NewDefault(e Entra, o DefaultOptions) (*Default, error) {
 
 // Close ends the calls that run and waits for them. Token fails afterwards.
 func (d *Default) Close() {
-	d.once.Do(func() {
-		d.stop()
-		for range maxCalls {
-			d.slots <- struct{}{} // kept: no call begins again
-		}
-		d.client.CloseIdleConnections()
-	})
+	d.calls.close(0)
+	d.client.CloseIdleConnections()
 }
 
 // Token acquires a token. When ask wants another one, the caches of azidentity
@@ -113,27 +103,12 @@ func (d *Default) Close() {
 func (d *Default) Token(ctx context.Context, ask token.Ask) (token.Token, error) {
 	ctx, expire := context.WithTimeoutCause(ctx, d.limit, errLimit)
 	defer expire()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(d.ctx, cancel)()
-
 	seen := new(trip)
-	select {
-	case d.slots <- struct{}{}:
-	case <-ctx.Done():
+	r, ok := await(ctx, d.calls, func(ctx context.Context) result { return d.acquire(ctx, ask, seen) })
+	if !ok {
 		return token.Token{}, d.ended(ctx, seen)
 	}
-	done := make(chan result, 1)
-	go func() {
-		defer func() { <-d.slots }()
-		done <- d.acquire(ctx, ask, seen)
-	}()
-	select {
-	case r := <-done:
-		return r.token, r.err
-	case <-ctx.Done():
-		return token.Token{}, d.ended(ctx, seen)
-	}
+	return r.token, r.err
 }
 
 type result struct {

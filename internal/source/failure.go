@@ -82,12 +82,12 @@ func (d *Default) ended(ctx context.Context, seen *trip) error {
 	if host == metadataHost && errors.Is(context.Cause(ctx), errLimit) {
 		return d.none(noMetadata("no answer in time"))
 	}
-	message := host + " did not answer in time"
-	if errors.Is(ctx.Err(), context.Canceled) {
-		message = host + " is no longer waited for"
+	message, err := host+" did not answer in time", ctx.Err()
+	if !errors.Is(err, context.DeadlineExceeded) { // the caller has left, or the source was closed
+		message, err = host+" is no longer waited for", context.Canceled
 	}
 	e := d.fail(reason{token.Transient, message, checkRoute})
-	e.Err = ctx.Err()
+	e.Err = err
 	return e
 }
 
