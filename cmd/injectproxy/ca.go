@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/injectproxy/injectproxy/internal/ca"
@@ -131,9 +132,9 @@ func (d *caDescription) print(w io.Writer, now time.Time) error {
 	bundle, replacing := "(written when serve starts)", ""
 	if d.Bundle != "" {
 		bundle = d.Bundle
-		replacing = "  SSL_CERT_FILE=" + shellQuote(d.Bundle) + " …    (or CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE, GIT_SSL_CAINFO)\n"
+		replacing = "  SSL_CERT_FILE=" + shellescape.Quote(d.Bundle) + " …    (or CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE, GIT_SSL_CAINFO)\n"
 	}
-	file := shellQuote(d.File)
+	file := shellescape.Quote(d.File)
 	var b strings.Builder
 	fmt.Fprintf(&b, "root         %s\nbundle       %s\n", d.File, bundle)
 	d.printFacts(&b, now)
@@ -166,16 +167,4 @@ SHA-256      %s
 signs for    %s; nothing else
 valid until  %s (%d days)
 `, d.Subject, d.Fingerprint, d.permit, d.NotAfter.Format(time.DateOnly), d.NotAfter.Sub(now)/day)
-}
-
-// shellQuote returns s as one word of a POSIX shell: configuration
-// directories have spaces in their names on some systems.
-func shellQuote(s string) string {
-	special := func(r rune) bool {
-		return !(r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("/._-+:@%", r))
-	}
-	if s != "" && !strings.ContainsFunc(s, special) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/trust"
 )
@@ -161,7 +163,7 @@ func problemOf(err error) string {
 func commandLine(args []string) string {
 	words := make([]string, len(args))
 	for i, a := range args {
-		words[i] = shellQuote(a)
+		words[i] = shellescape.Quote(a)
 	}
 	return strings.Join(words, " ")
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/match"
 )
@@ -94,7 +96,7 @@ func shadow(rules []config.Rule, inner, outer config.Rule, in, out match.Prefix)
 		remedy = fmt.Sprintf("leave methods out at %s, or add a rule for the others there", inner.Pos)
 	case inner.Audience != outer.Audience:
 		detail = fmt.Sprintf("below %s of rule %s, from which it takes these requests: they get the token of audience %s, not of %s", out, outer.Name, inner.Audience.Name, outer.Audience.Name)
-		remedy = "injectproxy explain " + shellQuote(in.String())
+		remedy = "injectproxy explain " + shellescape.Quote(in.String())
 	default:
 		return nil
 	}
@@ -124,11 +126,11 @@ func (d *doctor) examineHome() []finding {
 		return nil
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return []finding{{"home", stateFail, d.home, fmt.Sprintf("others can put their own files there (mode %04o)", mode), "chmod 700 " + shellQuote(d.home)}}
+		return []finding{{"home", stateFail, d.home, fmt.Sprintf("others can put their own files there (mode %04o)", mode), "chmod 700 " + shellescape.Quote(d.home)}}
 	}
 	file := filepath.Join(d.home, "credential")
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return []finding{{"home", stateFail, file, fmt.Sprintf("others can read it (mode %04o); serve makes another when it starts", info.Mode().Perm()), "rm " + shellQuote(file)}}
+		return []finding{{"home", stateFail, file, fmt.Sprintf("others can read it (mode %04o); serve makes another when it starts", info.Mode().Perm()), "rm " + shellescape.Quote(file)}}
 	}
 	return []finding{{"home", stateOK, d.home, "nobody else can change it", ""}}
 }

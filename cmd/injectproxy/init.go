@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/spf13/cobra"
 
 	"github.com/injectproxy/injectproxy/internal/ca"
@@ -115,7 +116,7 @@ func writeStarter(file, text string) error {
 func tellNext(w io.Writer, file string, named bool) {
 	option := ""
 	if named {
-		option = " --config " + shellQuote(file)
+		option = " --config " + shellescape.Quote(file)
 	}
 	fmt.Fprintf(w, `%s is written.
 
