@@ -19,8 +19,8 @@ import (
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/proxy"
-	"github.com/injectproxy/injectproxy/internal/record"
 	"github.com/injectproxy/injectproxy/internal/retry"
+	"github.com/injectproxy/injectproxy/internal/session"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
@@ -55,8 +55,8 @@ type instance struct {
 	upstream *proxy.Upstream
 	sources  *sources
 	stats    *retry.Stats
-	counts   counts
-	distrust distrust
+	watch    *observer
+	book     *session.Book // sessions outlive changes of the configuration
 
 	authority atomic.Pointer[ca.Authority] // in use; nil if no rule needs one
 
@@ -87,6 +87,7 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	})
 	in := &instance{
 		around: s, upstream: proxy.NewUpstream(dialer, trust), stats: new(retry.Stats),
+		watch: &observer{log: s.log}, book: session.NewBook(),
 		generations: map[*generation]bool{}, closing: make(chan struct{}),
 	}
 	in.authority.Store(s.authority)
@@ -97,12 +98,8 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		Dialer: dialer, Upstream: in.upstream, Leaf: in.leaf,
 		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
 		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
-		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"), Distrusted: in.distrust.note,
-		Done: func(r *record.Record) {
-			in.counts.note(r)
-			in.distrust.forget(r.Authority)
-			telemetry.RequestLine(s.log, r, time.Since(r.Start))
-		},
+		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"), Distrusted: in.watch.distrust.note,
+		Began: in.watch.began, Answered: in.watch.answered, Done: in.watch.done, Tunnel: in.watch.tunnel,
 	})
 	if err != nil {
 		in.close()

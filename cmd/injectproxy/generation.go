@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/inject"
 	"github.com/injectproxy/injectproxy/internal/proxy"
+	"github.com/injectproxy/injectproxy/internal/record"
 	"github.com/injectproxy/injectproxy/internal/retry"
+	"github.com/injectproxy/injectproxy/internal/session"
 )
 
 // generation is what a change of the configuration replaces: routes, and the
@@ -16,6 +19,7 @@ type generation struct {
 	cfg      *config.Config
 	supplies map[*config.Audience]*supply
 	budget   *retry.Budget
+	over     chan struct{} // closed when another has taken over
 }
 
 // takeOver makes cfg decide about new requests; those in flight finish under
@@ -24,7 +28,7 @@ type generation struct {
 func (in *instance) takeOver(cfg *config.Config) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	g := &generation{cfg: cfg, supplies: map[*config.Audience]*supply{}}
+	g := &generation{cfg: cfg, supplies: map[*config.Audience]*supply{}, over: make(chan struct{})}
 	former := in.current
 	if former != nil && former.cfg.Retry.Memory == cfg.Retry.Memory {
 		g.budget = former.budget // which those in flight use up too
@@ -50,6 +54,7 @@ func (in *instance) takeOver(cfg *config.Config) error {
 	if former == nil {
 		return nil
 	}
+	close(former.over)
 	in.ending.Go(func() {
 		select {
 		case <-over:
@@ -137,12 +142,13 @@ func confined(cfg *config.Config, index []int) map[string]proxy.Client {
 }
 
 // route is the chain of one live rule, outermost first: what was learned is
-// recorded, what an agent's user can mend is explained, errors become answers, a
-// refused token is replaced, the token is attached, the upstream is asked.
+// recorded, what an agent's user can mend is explained, a lost session is
+// replaced, errors become answers, a refused token is replaced, the token is
+// attached, the upstream is asked.
 func (in *instance) route(g *generation, r config.Rule) http.RoundTripper {
 	tokens := g.supplies[r.Audience].Cache
 	var route http.RoundTripper = answering{retry.New(
-		inject.New(proxy.WithTimeout(in.upstream, r.Timeout), inject.Options{
+		inject.New(in.watch.attempt(proxy.WithTimeout(in.upstream, r.Timeout)), inject.Options{
 			Prefixes: r.Prefixes, Tokens: tokens,
 			Header: r.Header, Scheme: r.Scheme, Keep: r.Existing == "keep",
 			Strip: r.Strip, Headers: headers(r.Headers),
@@ -154,12 +160,25 @@ func (in *instance) route(g *generation, r config.Rule) http.RoundTripper {
 	)}
 	if r.Kind == "mcp" {
 		route = explaining{
-			next: route, rule: r.Name, audience: r.Audience.Name,
+			next: in.keepingSessions(g, r, route), rule: r.Name, audience: r.Audience.Name,
 			refusals: r.Unauthorized == "explain", held: newMemory(mostGlimpses),
 		}
 	}
 	return observed{route}
 }
+
+// keepingSessions returns next with the recovery of lost sessions over it.
+func (in *instance) keepingSessions(g *generation, r config.Rule, next http.RoundTripper) http.RoundTripper {
+	return session.New(next, session.Options{
+		Mode: sessionModes[r.Recover], Book: in.book, Over: g.over,
+		Owner: func(ctx context.Context) string { return record.FromContext(ctx).Client },
+		Light: g.cfg.Session.Light, Ping: g.cfg.Session.Ping, Hard: g.cfg.Session.Hard, Cooldown: g.cfg.Session.Cooldown,
+		BodyLimit: g.cfg.Retry.BodyLimit, Note: in.watch.session(r), Around: in.watch.recovery(r),
+		Log: in.around.log.With("rule", r.Name, "team", r.Team),
+	})
+}
+
+var sessionModes = map[string]session.Mode{"heal": session.Heal, "normalise": session.Normalise, "off": session.Off}
 
 // close ends all generations. The proxy is shut down before. It may be called
 // again.
@@ -168,6 +187,7 @@ func (in *instance) close() { in.closed.Do(in.end) }
 func (in *instance) end() {
 	in.sources.signIns.Close() // who waits for a sign-in goes first
 	close(in.closing)
+	in.book.Close()
 	in.ending.Wait()
 	if in.current != nil { // else it never served
 		in.release(in.current)

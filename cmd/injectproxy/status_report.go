@@ -73,7 +73,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 			File: g.cfg.File, InUse: state.inUse, Changes: state.count, Broken: state.failed, Why: state.why,
 			Problems: problemsJSON(state.problems), Restart: append([]string{}, state.restart...),
 		},
-		Rules: []statusRule{}, TeamsOff: []statusTeam{}, Forwarded: in.counts.of("", ""), Retries: map[string]int64{},
+		Rules: []statusRule{}, TeamsOff: []statusTeam{}, Forwarded: in.watch.counts.of("", ""), Retries: map[string]int64{},
 	}
 	for _, rule := range g.cfg.Rules {
 		if rule.Name == "" { // a refusal in place of a team's rules
@@ -82,7 +82,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 		}
 		report.Rules = append(report.Rules, in.ruleStatus(rule))
 	}
-	report.Tokens, report.Distrusted = g.tokenStatus(), in.distrust.list(time.Now())
+	report.Tokens, report.Distrusted = g.tokenStatus(), in.watch.distrust.list(time.Now())
 	for name, n := range in.stats.All() {
 		if n > 0 {
 			report.Retries[name] = n
@@ -92,7 +92,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 }
 
 func (in *instance) ruleStatus(r config.Rule) statusRule {
-	s := statusRule{Name: r.Name, Team: r.Team, Kind: r.Kind, Place: r.Pos.String(), Off: r.Off, tally: in.counts.of(r.Team, r.Name)}
+	s := statusRule{Name: r.Name, Team: r.Team, Kind: r.Kind, Place: r.Pos.String(), Off: r.Off, tally: in.watch.counts.of(r.Team, r.Name)}
 	for _, p := range r.Prefixes {
 		s.Prefixes = append(s.Prefixes, p.String())
 		if a := unsignable(in.authority.Load(), r, p.Authority()); a != nil && s.Off == "" {

@@ -94,6 +94,7 @@ func (in *instance) newSupply(cfg *config.Config, a *config.Audience) (*supply, 
 	return &supply{
 		Cache: token.NewCache(withProgress(src, in.around.progress, a.Name), token.Options{
 			Name: a.Name, Margin: cfg.Token.RefreshMargin, Timeout: cfg.Token.Timeout, Now: in.around.now, Log: in.around.log,
+			Around: in.watch.acquisition(a),
 		}),
 		key: supplyKey(cfg, a), audience: a, end: end,
 	}, nil

@@ -71,6 +71,7 @@ type Config struct {
 
 	Session struct {
 		Light, Hard, Cooldown time.Duration // Hard 0: never
+		Ping                  bool
 	}
 
 	Log struct {

@@ -51,7 +51,6 @@ func (d *document) config() (*Config, []Problem) {
 	}
 	files := top.include(patterns)
 	top.done()
-	d.notYet()
 	c.clientRules(d)
 	usable := d.firstError(0) == nil
 

@@ -64,7 +64,7 @@ func TestEmptyFileYieldsTheDefaults(t *testing.T) {
 	got := fmt.Sprint(c.Listen, " ", c.Drain, " ", c.Upstream, " ", c.Access, " ", c.Tunnel, " ", c.Admin, " ", c.CA, " ",
 		c.Token, " ", c.Entra, " ", c.Retry, " ", c.Session, " ", c.Log, " ", c.Audiences, c.Rules, c.Teams)
 	want := "127.0.0.1:8877 10s {env <nil> [] []} {auto []} {all} {127.0.0.1:8878 } {[]} " +
-		"{5m0s 45s notify} { } {8388608 268435456} {1m0s 0s 5s} {info text } [] [] []"
+		"{5m0s 45s notify} { } {8388608 268435456} {1m0s 0s 5s false} {info text } [] [] []"
 	want = strings.Replace(want, "{ }", "{  false}", 1)
 	if got != want {
 		t.Errorf("defaults:\n got %s\nwant %s", got, want)
@@ -102,6 +102,7 @@ memory = 4096
 light = "1s"
 hard = "2s"
 cooldown = "3s"
+ping = true
 [log]
 level = "debug"
 format = "json"
@@ -117,7 +118,7 @@ audit = "audit"
 		c.Token, " ", c.Entra, " ", c.Retry, " ", c.Session, " ", c.Log)
 	want := "localhost:1 1m0s {url https://user:pass@proxy.example:3128/ [corp.example .corp.example 10.0.0.0/8 ::1 *.x.example y:8080 *] []} " +
 		"{credential []} {rules} { DIR/admin} {[corp.example corp2.example 10.0.0.0/8 127.0.0.1 ::1 localhost]} " +
-		"{0s 1s off} {DIR/az https://login.example/ true} {1024 4096} {1s 2s 3s} {debug json DIR/audit}"
+		"{0s 1s off} {DIR/az https://login.example/ true} {1024 4096} {1s 2s 3s true} {debug json DIR/audit}"
 	if want = strings.ReplaceAll(want, "DIR", dir); got != want {
 		t.Errorf("settings:\n got %s\nwant %s", got, want)
 	}

@@ -149,7 +149,7 @@ func TestEachMistakeIsReportedWithItsLine(t *testing.T) {
 		"headers neither":        {rule("[rule.headers]\nX-A = {}"), []string{`config.toml:7: |"X-A" wants env or file`}},
 		"headers env":            {rule(`headers = { X-A = { env = "A-B" } }`), []string{`config.toml:6: |env is not the name of an environment variable`}},
 		"headers unknown":        {rule(`headers = { X-A = { evn = "AB" } }`), []string{`config.toml:6: |"X-A" wants env or file`, `config.toml:6: |did you mean "env"?`}},
-		"recover on http":        {rule("recover = \"off\""), []string{`config.toml:6: |recover goes with kind = "mcp" only`, `config.toml:6: warning: |recover has no effect yet`}},
+		"recover on http":        {rule("recover = \"off\""), []string{`config.toml:6: |recover goes with kind = "mcp" only`}},
 		"team overlap":           {"[team.a]\nprefixes = [\"https://x/a/\"]\n[team.b]\nprefixes = [\"https://x/a/b\"]", []string{`config.toml:4: |prefix https://x/a/b/ overlaps with https://x/a/, granted to team a at `}},
 		"team overlap above":     {"[team.a]\nprefixes = [\"https://x/a/\"]\n[team.b]\nprefixes = [\"https://x/\"]", []string{`config.toml:4: |overlaps`}},
 		"team audience":          {good + "[team.t]\nprefixes = [\"https://x/\"]\naudiences = [\"b\"]", []string{`config.toml:8: |audience "b" is not defined`}},

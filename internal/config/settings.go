@@ -79,6 +79,7 @@ func (c *Config) retry(t *table) {
 func (c *Config) session(t *table) {
 	c.Session.Light = t.positive("light", time.Minute)
 	c.Session.Hard = t.duration("hard", 0)
+	c.Session.Ping = t.boolean("ping")
 	c.Session.Cooldown = t.duration("cooldown", 5*time.Second)
 	t.done()
 }

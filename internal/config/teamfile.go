@@ -143,7 +143,6 @@ func (c *Config) confined(d *document, top *table, team *Team, f *teamFile) {
 	}
 	f.rules = d.rules(top, s)
 	top.onlyRules(team.Trusted)
-	d.notYet()
 }
 
 // onlyRules reports what else than rules stands in a team file.

@@ -54,8 +54,19 @@ type Options struct {
 	TrustHint string // what to tell a client's user who does not trust the CA
 
 	Log      *slog.Logger
-	ErrorLog *log.Logger          // for net/http and goproxy
-	Done     func(*record.Record) // called at the end of each intercepted request
+	ErrorLog *log.Logger // for net/http and goproxy
+
+	// What happens to each intercepted request is told in this order: Began once
+	// its rule is known, or that it has none, Answered when the header of its final answer goes
+	// downstream (not if the client leaves before), Done at its end. Any may be
+	// nil. They are called by the goroutine that serves the request, which waits.
+	Began, Answered, Done func(*record.Record)
+
+	// Tunnel is called for each CONNECT to an authority that no rule names, once
+	// its tunnel stands or could not be made, which made says. What it returns is
+	// called when a tunnel that was made has ended, with the bytes that went
+	// upstream and downstream. Tunnel may be nil.
+	Tunnel func(made bool) (ended func(up, down int64))
 
 	// Distrusted is called when a client refuses the certificate for an
 	// authority. It may be nil.

@@ -40,6 +40,9 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		defer rules.leave()
 		x, a = p.choose(rules.Rules, rec, r, rawPath)
 	}
+	if p.o.Began != nil {
+		p.o.Began(rec)
+	}
 	if a != nil {
 		out.answer(a, r)
 		return

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/record"
@@ -16,8 +17,9 @@ type response struct {
 	http.ResponseWriter
 	rec     *record.Record
 	hijacks *registry
-	own     bool // the answer is the proxy's own
-	last    bool // the connection takes no request behind this one
+	told    func(*record.Record) // [Options.Answered]; may be nil
+	own     bool                 // the answer is the proxy's own
+	last    bool                 // the connection takes no request behind this one
 	http1   bool
 	body    *bodyWatch // of the request, nil without one
 
@@ -29,7 +31,7 @@ type response struct {
 func (p *Proxy) newResponse(w http.ResponseWriter, r *http.Request, rec *record.Record) *response {
 	http1 := r.ProtoMajor == 1
 	last := http1 && (r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0)
-	return &response{ResponseWriter: w, rec: rec, hijacks: &p.hijacks, last: last, http1: http1}
+	return &response{ResponseWriter: w, rec: rec, hijacks: &p.hijacks, told: p.o.Answered, last: last, http1: http1}
 }
 
 // Unwrap serves [http.ResponseController].
@@ -41,7 +43,7 @@ func (w *response) WriteHeader(status int) {
 		return // net/http says so when the body is read, and would say it twice
 	}
 	if status >= 200 {
-		w.rec.Status = status
+		w.answered(status, isEventStream(w.Header()))
 		if !w.own {
 			w.overtake()
 			keepAbsent(w.Header(), "Content-Type", "Content-Length", "Date")
@@ -51,6 +53,19 @@ func (w *response) WriteHeader(status int) {
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// answered takes note of the final answer.
+func (w *response) answered(status int, stream bool) {
+	w.rec.Status, w.rec.Stream, w.rec.Answered = status, stream, time.Now()
+	if w.told != nil {
+		w.told(w.rec)
+	}
+}
+
+func isEventStream(h http.Header) bool {
+	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
 }
 
 // overtake lets the upstream's answer begin while the client still sends.
@@ -122,7 +137,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		c.Close()
 		return nil, nil, net.ErrClosed
 	}
-	w.rec.Status = http.StatusSwitchingProtocols
+	w.answered(http.StatusSwitchingProtocols, true)
 	t := &trackedConn{Conn: c, remove: remove}
 	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(t)), nil
 }

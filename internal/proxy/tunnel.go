@@ -35,6 +35,7 @@ func (p *Proxy) tunnel(r *http.Request, client net.Conn) {
 	defer context.AfterFunc(p.base, cancel)()
 	upstream, err := p.o.Dialer.Dial(ctx, authority)
 	if err != nil {
+		p.tunnelled(false)
 		a := answerFor(err, authority)
 		p.o.Log.Info("tunnel refused", "authority", authority, "status", a.Status, "problem", a.Error())
 		client.Write(a.closing())
@@ -50,36 +51,52 @@ func (p *Proxy) tunnel(r *http.Request, client net.Conn) {
 		return
 	}
 	p.o.Log.Debug("tunnel", "authority", authority)
-	client, err = forwardPrefix(upstream, client)
+	var up, down, early int64
+	ended := p.tunnelled(true)
+	defer func() { ended(early+up, down) }()
+	client, early, err = forwardPrefix(upstream, client)
 	if err != nil {
 		abort(client)
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { copyHalf(upstream, client) })
-	copyHalf(client, upstream)
+	both.Go(func() { up = copyHalf(upstream, client) })
+	down = copyHalf(client, upstream)
 	both.Wait()
+}
+
+// tunnelled tells of a tunnel, if anybody wants to know.
+func (p *Proxy) tunnelled(made bool) (ended func(up, down int64)) {
+	if p.o.Tunnel != nil {
+		ended = p.o.Tunnel(made)
+	}
+	if ended == nil {
+		ended = func(int64, int64) {}
+	}
+	return ended
 }
 
 // forwardPrefix sends upstream what the client sent too early and returns the
 // bare connection of the client.
-func forwardPrefix(upstream, client net.Conn) (net.Conn, error) {
+func forwardPrefix(upstream, client net.Conn) (bare net.Conn, sent int64, err error) {
 	c, ok := client.(*prefixConn)
 	if !ok {
-		return client, nil
+		return client, 0, nil
 	}
-	_, err := upstream.Write(c.prefix)
-	return c.Conn, err
+	n, err := upstream.Write(c.prefix)
+	return c.Conn, int64(n), err
 }
 
 // copyHalf copies one direction and passes its end on. After an error nothing
 // more can arrive in that direction, and the other one is cut too: a peer
 // must not take a broken stream for a finished one.
-func copyHalf(dst, src net.Conn) {
-	if _, err := io.Copy(dst, src); err != nil {
+func copyHalf(dst, src net.Conn) (copied int64) {
+	copied, err := io.Copy(dst, src)
+	if err != nil {
 		abort(dst)
 		abort(src)
-		return
+		return copied
 	}
 	closeWrite(dst)
+	return copied
 }

@@ -12,10 +12,11 @@ import (
 )
 
 // Record is what is known about one intercepted request. It is written by the
-// goroutine that serves the request and read after that goroutine is done
+// goroutine that serves the request, and read by that one or after it is done
 // with it; it is not safe for use by several goroutines at once.
 type Record struct {
 	Start     time.Time // when the request's header had been read
+	Answered  time.Time // when the header of the final answer went downstream, zero if none did
 	Client    string    // name of the client of a shared instance, "" if it has none
 	Team      string    // team of the rule, "" for config.toml's own
 	Rule      string    // rule that matched, "" if the request was forwarded as it is
@@ -25,11 +26,13 @@ type Record struct {
 	Path      string // without query
 	Status    int    // status sent downstream, 0 if the client left before
 	Bytes     int64  // body bytes sent downstream
+	Stream    bool   // the answer is an event stream or an upgraded connection
 
 	Source      string // credential source of the token, "" if none was attached
 	Fingerprint string // 8 hex digits of the token's SHA-256
 	Attempts    int    // times the request was sent upstream
 	Retry       string // how a 401 was handled, "" if there was none
+	Session     string // what was done about a lost MCP session, "" if nothing was
 	Problem     string // title of the proxy's own answer, "" if the upstream answered
 }
 

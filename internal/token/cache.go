@@ -33,6 +33,11 @@ type Options struct {
 	Timeout time.Duration    // the longest one acquisition may take
 	Now     func() time.Time // the wall clock; nil means time.Now
 	Log     *slog.Logger     // nil discards
+
+	// Around is called before each acquisition, and what it returns after it,
+	// with the token or the error. The context is that of the acquisition. It may
+	// be nil.
+	Around func(context.Context) (context.Context, func(Token, error))
 }
 
 // Cache keeps the token of one audience: it hands out the one it has, and asks

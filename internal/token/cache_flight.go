@@ -108,11 +108,16 @@ func (c *Cache) call(ctx context.Context, q query, done chan<- answer) {
 	// The first value stands if the source ends this goroutine (runtime.Goexit).
 	a := answer{err: c.fail(Unknown, "the token source ended without an answer")}
 	epoch := c.failures.epoch()
+	told := func(Token, error) {}
+	if c.o.Around != nil {
+		ctx, told = c.o.Around(ctx)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			a = answer{err: c.panicked(p)}
 		}
 		a = c.settle(ctx, q, a, epoch)
+		told(a.token, a.err)
 		<-c.turn
 		done <- a
 	}()

