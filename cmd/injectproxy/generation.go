@@ -9,6 +9,7 @@ import (
 	"github.com/injectproxy/injectproxy/internal/inject"
 	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/record"
+	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/session"
 )
@@ -18,7 +19,7 @@ import (
 type generation struct {
 	cfg      *config.Config
 	supplies map[*config.Audience]*supply
-	budget   *retry.Budget
+	budget   *replay.Budget
 	over     chan struct{} // closed when another has taken over
 }
 
@@ -33,7 +34,7 @@ func (in *instance) takeOver(cfg *config.Config) error {
 	if former != nil && former.cfg.Retry.Memory == cfg.Retry.Memory {
 		g.budget = former.budget // which those in flight use up too
 	} else {
-		g.budget = retry.NewBudget(cfg.Retry.Memory)
+		g.budget = replay.NewBudget(cfg.Retry.Memory)
 	}
 	err := in.supply(g)
 	var rules *proxy.Rules

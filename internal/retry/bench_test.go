@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -31,7 +32,7 @@ func BenchmarkAccepted(b *testing.B) {
 	tok, _ := token.New("token", "bench", (token.Token{}).Expiry())
 	for _, size := range []int{0, 1 << 10, 64 << 10, 1 << 20} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			rt := New(answer{tok, 200}, Options{BodyLimit: 8 << 20, Memory: NewBudget(256 << 20)})
+			rt := New(answer{tok, 200}, Options{BodyLimit: 8 << 20, Memory: replay.NewBudget(256 << 20)})
 			data := make([]byte, size)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()

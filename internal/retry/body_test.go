@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/injectproxy/injectproxy/internal/inject"
+	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 )
 
@@ -159,7 +160,7 @@ func TestBodyBeyondTheMemoryOfAllPassesTheRefusalThrough(t *testing.T) {
 			only("token-2")(w, r)
 		})
 		r := newRoute(t, srv, func(_ *route, o *retry.Options, _ *inject.Options) {
-			o.Memory = retry.NewBudget(300 << 10)
+			o.Memory = replay.NewBudget(300 << 10)
 		})
 		data, sum := content(256 << 10)
 		first, use := r.request("POST", bytes.NewReader(data))
@@ -187,7 +188,7 @@ func TestManyUploadsGiveAllMemoryBack(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, proto string) {
 		r := newRoute(t, serve(t, proto, only("token-2")), func(_ *route, o *retry.Options, _ *inject.Options) {
-			o.Memory = retry.NewBudget(1 << 20)
+			o.Memory = replay.NewBudget(1 << 20)
 		})
 		data, sum := content(200 << 10)
 		done := make(chan bool)

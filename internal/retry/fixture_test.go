@@ -18,6 +18,7 @@ import (
 
 	"github.com/injectproxy/injectproxy/internal/inject"
 	"github.com/injectproxy/injectproxy/internal/match"
+	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -62,7 +63,7 @@ type route struct {
 	next   *http.Transport
 	mint   *mint
 	cache  *token.Cache
-	memory *retry.Budget
+	memory *replay.Budget
 	stats  *retry.Stats
 	log    *log
 	chain  http.RoundTripper
@@ -109,7 +110,7 @@ func newRoute(t *testing.T, srv *httptest.Server, options ...func(*route, *retry
 	next.ExpectContinueTimeout = time.Minute
 	r := &route{
 		t: t, url: srv.URL + "/v1/", next: next, mint: &mint{},
-		memory: retry.NewBudget(64 << 20), stats: new(retry.Stats), log: new(log),
+		memory: replay.NewBudget(64 << 20), stats: new(retry.Stats), log: new(log),
 	}
 	r.cache = token.NewCache(r.mint, token.Options{Name: "test"})
 	t.Cleanup(r.cache.Close)

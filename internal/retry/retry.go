@@ -1,7 +1,6 @@
 // Package retry mends a refused token: when the upstream answers 401 to a
 // request, it has the token replaced by one that provably differs and sends
-// the request once more, body and all. Request bodies are held in memory while
-// they are sent, within bounds, until the upstream has answered.
+// the request once more, body and all.
 //
 // It refuses to send a request a third time, to resend one with the token that
 // was refused, to write a body to disk, and to ask again and again for tokens
@@ -15,6 +14,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -22,7 +22,7 @@ import (
 type Options struct {
 	Tokens    *token.Cache     // where the refused token came from
 	BodyLimit int64            // bytes of one body that may be held; 0 means none
-	Memory    *Budget          // for the bodies of all routes; nil means none
+	Memory    *replay.Budget   // for the bodies of all routes; nil means none
 	Now       func() time.Time // the clock of the rests between refreshes; nil means time.Now
 	Log       *slog.Logger     // nil discards
 	Stats     *Stats           // nil counts nothing
@@ -71,7 +71,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	use.Token, use.Next, use.Retry, use.Why = token.Token{}, token.Token{}, "", nil
 
 	e := t.exchange(req, use)
-	defer e.finish()
+	defer e.body.Finish()
 	resp, err := e.send()
 	if err != nil || use.Token.IsZero() {
 		return resp, err
@@ -86,7 +86,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.note(e, why, cause)
 		return resp, nil
 	}
-	e.discard(resp)
+	e.body.Discard(resp)
 	use.Next = fresh
 	return t.resend(e, use.Token)
 }
@@ -95,7 +95,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // send. The refused answer is not touched before that is known.
 func (t *transport) replace(e *exchange, claims string) (fresh token.Token, why outcome, cause error) {
 	ctx := e.req.Context()
-	e.halt()
+	e.body.Halt()
 	if until, ok := t.rule.refused(e.use.Token); !ok {
 		return token.Token{}, coolingDown, resting(until)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/injectproxy/injectproxy/internal/inject"
 	"github.com/injectproxy/injectproxy/internal/match"
+	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
@@ -100,7 +101,7 @@ func newRide(t *testing.T, src token.Source, up fake) *ride {
 	t.Cleanup(r.cache.Close)
 	injecting := inject.New(up, inject.Options{Prefixes: []match.Prefix{prefix}, Tokens: r.cache, Scheme: "Bearer"})
 	r.chain = retry.New(injecting, retry.Options{
-		Tokens: r.cache, BodyLimit: bodyLimit, Memory: retry.NewBudget(64 << 20), Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+		Tokens: r.cache, BodyLimit: bodyLimit, Memory: replay.NewBudget(64 << 20), Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	return r
 }

@@ -1,4 +1,4 @@
-package retry
+package replay
 
 import "io"
 

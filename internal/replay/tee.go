@@ -1,4 +1,4 @@
-package retry
+package replay
 
 // tee is the part of a body that is held: a queue of chunks, filled at one end
 // and freed at the other. Its owner locks.

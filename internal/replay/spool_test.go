@@ -1,4 +1,4 @@
-package retry
+package replay
 
 import (
 	"bytes"
@@ -155,7 +155,7 @@ func TestHaltedBodyIsReadNoFurther(t *testing.T) {
 		s.halt()
 		// The read under way takes these, and they count for nothing.
 		io.WriteString(client, "9")
-		if why := s.flaw(); why != none {
+		if why := s.flaw(); why != nil {
 			t.Errorf("the body is lost: %v", why)
 		}
 		written := make(chan struct{})
@@ -195,7 +195,7 @@ func TestBodyThatBrokeOffIsNotSentAgain(t *testing.T) {
 		t.Errorf("read %q, %v", got, err)
 	}
 	s.halt()
-	if why := s.flaw(); why != bodyBroken {
+	if why := s.flaw(); why != ErrBroken {
 		t.Errorf("got %v", why)
 	}
 	tap.Close()

@@ -1,4 +1,4 @@
-package retry
+package replay
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	errDetached = errors.New("retry: read from a request body that is no longer sent")
-	errNotHeld  = errors.New("retry: the request body is no longer held and cannot be sent again")
+	errDetached = errors.New("replay: read from a request body that is no longer sent")
+	errNotHeld  = errors.New("replay: the request body is no longer held and cannot be sent again")
 )
 
 // firstChunk is what a body of undeclared length begins with: most are small.
@@ -37,7 +37,7 @@ type spool struct {
 	thaw    chan struct{} // closed when reading may go on; nil unless it is halted
 	err     error         // what the client's body ended with
 	passing bool          // only what the live tap has yet to send is held
-	lost    outcome       // why the body was let go before the outcome was known
+	lost    error         // why the body was let go before the outcome was known
 	closed  bool
 }
 
@@ -70,11 +70,11 @@ func (s *spool) halt() {
 }
 
 // flaw says why the body cannot be sent again, if it cannot.
-func (s *spool) flaw() outcome {
+func (s *spool) flaw() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil && s.err != io.EOF {
-		return bodyBroken
+		return ErrBroken
 	}
 	return s.lost
 }
@@ -94,7 +94,7 @@ func (s *spool) leave() bool {
 func (s *spool) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pass(none)
+	s.pass(nil)
 	s.resume()
 	if s.live.closed {
 		s.close()
@@ -133,7 +133,7 @@ func (s *spool) close() {
 
 // pass ends the holding of the body before its time for the reason why, or in
 // its time.
-func (s *spool) pass(why outcome) {
+func (s *spool) pass(why error) {
 	if !s.passing {
 		s.passing, s.lost = true, why
 	}
@@ -161,7 +161,7 @@ func (s *spool) fetch() {
 	}
 	room := s.tee.room(size, counted)
 	if room == nil {
-		s.pass(memoryBudget)
+		s.pass(ErrNoRoom)
 		room = s.tee.room(size, false)
 	}
 	s.reading = make(chan struct{})
@@ -183,6 +183,6 @@ func (s *spool) read(room []byte) {
 	// What comes in while reading is halted had not been sent when the refusal
 	// arrived, and does not count.
 	if s.tee.end > s.limit && s.thaw == nil && !s.passing {
-		s.pass(bodyTooLarge)
+		s.pass(ErrTooLarge)
 	}
 }
