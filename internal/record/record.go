@@ -9,6 +9,8 @@ package record
 import (
 	"context"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Record is what is known about one intercepted request. It is written by the
@@ -34,6 +36,10 @@ type Record struct {
 	Retry       string // how a 401 was handled, "" if there was none
 	Session     string // what was done about a lost MCP session, "" if nothing was
 	Problem     string // title of the proxy's own answer, "" if the upstream answered
+
+	// Telemetry's own, set when the request begins and then left alone.
+	Span    trace.Span // nil where requests are not traced
+	Counted any        // where the request is counted, nil if nowhere
 }
 
 type key struct{}
