@@ -23,7 +23,8 @@ const restLimit = 5 * time.Second
 // agents show to their user as it is: the error of the JSON-RPC request that
 // failed. Agents take another status for a lost server, and a 401 for a reason
 // to begin a sign-in of their own. Where there is no such request the failure
-// keeps its status.
+// keeps its status; the body of one that met a notification or a response says
+// it as JSON-RPC as well.
 //
 // It keeps the beginning of a body as it is sent, and neither waits for it nor
 // holds it back until there is something to explain.
@@ -52,8 +53,12 @@ func (t explaining) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), restLimit)
 	defer cancel()
-	if m, err := jsonrpc.Parse(body.whole(ctx)); err == nil && m.Kind == jsonrpc.Request {
+	m, _ := jsonrpc.Parse(body.whole(ctx)) // an error leaves the plain status
+	switch m.Kind {
+	case jsonrpc.Request:
 		a.ID = m.ID
+	case jsonrpc.Notification, jsonrpc.Response:
+		a.Unasked = true
 	}
 	body.finish()
 	return nil, a

@@ -30,6 +30,11 @@ type Answer struct {
 	// ID is that of the JSON-RPC request that is answered, as it was sent. If it
 	// is set, the answer is a JSON-RPC error with status 200: see [errorCode].
 	ID json.RawMessage
+
+	// Unasked says that what is answered is a JSON-RPC message that wants no
+	// response: the body of a final answer is then an error of no request, too.
+	// SDKs take another refusal of such a message for the end of the session.
+	Unasked bool
 }
 
 // Error implements error.
@@ -45,17 +50,20 @@ func (a *Answer) Unwrap() error { return a.Err }
 
 // problem is the body of an answer.
 type problem struct {
-	Type   string        `json:"type"`
-	Title  string        `json:"title"`
-	Status int           `json:"status"`
-	Detail string        `json:"detail,omitempty"`
-	Hint   string        `json:"hint,omitempty"`
-	Error  *problemError `json:"error,omitempty"`
+	JSONRPC string        `json:"jsonrpc,omitempty"`
+	ID      *string       `json:"id,omitempty"`
+	Type    string        `json:"type"`
+	Title   string        `json:"title"`
+	Status  int           `json:"status"`
+	Detail  string        `json:"detail,omitempty"`
+	Hint    string        `json:"hint,omitempty"`
+	Error   *problemError `json:"error,omitempty"`
 }
 
 // problemError repeats the hint where model SDKs look for the reason of a
 // failure they must not retry.
 type problemError struct {
+	Code    int    `json:"code,omitempty"`
 	Type    string `json:"type"`
 	Message string `json:"message"`
 }
@@ -68,6 +76,9 @@ func (a *Answer) body() []byte {
 	p := a.problem()
 	if a.Final {
 		p.Error = &problemError{Type: a.Type, Message: firstOf(a.Hint, a.Detail, a.Title)}
+		if a.Unasked {
+			p.asMessage(a)
+		}
 	}
 	b, err := json.Marshal(p)
 	if err != nil { // strings and an int always marshal

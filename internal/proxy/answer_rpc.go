@@ -21,6 +21,15 @@ func (a *Answer) rpcBody() []byte {
 	return jsonrpc.ErrorBody(a.ID, errorCode, a.line(), a.problem())
 }
 
+// asMessage makes the problem document, which may have members of its own, a
+// JSON-RPC error as well. MCP lets the body of a refused notification be one
+// "that has no id"; its readers accept only ids that are strings or numbers, so
+// it has one that nobody gives.
+func (p *problem) asMessage(a *Answer) {
+	p.JSONRPC, p.ID = "2.0", new(string)
+	p.Error.Code, p.Error.Message = errorCode, a.line()
+}
+
 // line is the whole of a in one line.
 func (a *Answer) line() string {
 	s := a.Error()

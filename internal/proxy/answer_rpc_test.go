@@ -59,3 +59,21 @@ func TestAnswerTellsWhatTheUpstreamSaid(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestFinalAnswerToAMessageThatWantsNoneIsAnErrorOfNobody(t *testing.T) {
+	t.Parallel()
+	a := Answer{Status: 511, Type: "sign-in-needed", Title: "A sign-in is needed", Hint: "az login", Unasked: true}
+	for _, final := range []bool{true, false} {
+		a.Final = final
+		w := httptest.NewRecorder()
+		a.write(w, httptest.NewRequest(http.MethodPost, "/", nil))
+		want := `{"type":"urn:injectproxy:problem:sign-in-needed","title":"A sign-in is needed","status":511,"hint":"az login"}`
+		if final {
+			want = `{"jsonrpc":"2.0","id":"",` + want[1:len(want)-1] +
+				`,"error":{"code":-32016,"type":"sign-in-needed","message":"A sign-in is needed. Hint: az login"}}`
+		}
+		if got := w.Body.String(); w.Code != 511 || got != want+"\n" || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("status %d, %v\n%s, want\n%s", w.Code, w.Header(), got, want)
+		}
+	}
+}
