@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -15,14 +16,32 @@ import (
 type statusReport struct {
 	Version       string           `json:"version"`
 	Listen        string           `json:"listen"`
+	Page          string           `json:"page"` // URL of the page for people
 	Started       time.Time        `json:"started"`
+	Now           time.Time        `json:"now"`
+	Ready         bool             `json:"ready"`    // false while it drains
+	Problems      []statusProblem  `json:"problems"` // all there are, each with what to do
 	Configuration statusConfig     `json:"configuration"`
+	Traffic       traffic          `json:"traffic"`
 	Rules         []statusRule     `json:"rules"`
 	Forwarded     tally            `json:"forwarded"` // to hosts of rules, under none of them
 	Tokens        []statusToken    `json:"tokens"`
 	TeamsOff      []statusTeam     `json:"teams_off"`
 	Distrusted    []distrusted     `json:"distrusted"` // hosts whose certificate a client has lately refused
 	Retries       map[string]int64 `json:"retries"`    // of refused tokens, by what came of it
+	Sessions      []statusSession  `json:"sessions"`
+	SessionCounts map[string]int64 `json:"session_counts"` // of what has happened to sessions, by what
+
+	// What is not part of each second's news.
+	InFlight      []liveRequest `json:"in_flight,omitempty"` // the latest of them
+	Recent        []liveRequest `json:"recent,omitempty"`    // the last to have ended
+	SessionEvents []liveSession `json:"session_events,omitempty"`
+}
+
+// fullReport is a report with what plots are made of.
+type fullReport struct {
+	statusReport
+	Plots telemetry.Plots `json:"plots"`
 }
 
 type statusConfig struct {
@@ -56,10 +75,26 @@ type statusToken struct {
 	Hint        string    `json:"hint,omitempty"`
 }
 
+// statusSession is a live MCP session.
+type statusSession struct {
+	Session    string    `json:"session"` // digest of its id
+	Client     string    `json:"client,omitempty"`
+	Target     string    `json:"target"`
+	Version    string    `json:"version"` // of the protocol
+	Began      time.Time `json:"began"`
+	Used       time.Time `json:"used"`
+	Recoveries int       `json:"recoveries"`
+	Streams    int       `json:"streams"`
+	Recovering bool      `json:"recovering,omitempty"`
+}
+
 type statusTeam struct {
 	Team string `json:"team"`
 	Why  string `json:"why"`
 }
+
+// mostSessions are listed; what there is to say of more is in the counts.
+const mostSessions = 200
 
 // report describes the instance and its configuration.
 func (r *reloader) report(listen string, started time.Time) statusReport {
@@ -68,7 +103,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 	g := in.current
 	in.mu.Unlock()
 	report := statusReport{
-		Version: version(), Listen: listen, Started: started,
+		Version: version(), Listen: listen, Started: started, Now: time.Now(), Traffic: in.watch.live.traffic(),
 		Configuration: statusConfig{
 			File: g.cfg.File, InUse: state.inUse, Changes: state.count, Broken: state.failed, Why: state.why,
 			Problems: problemsJSON(state.problems), Restart: append([]string{}, state.restart...),
@@ -88,7 +123,33 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 			report.Retries[name] = n
 		}
 	}
+	report.Sessions = in.sessionStatus()
+	var events []liveSession
+	events, report.SessionCounts = in.watch.live.sessionEvents()
+	report.Problems = report.problems(in.watch.live.refusals(report.Now), events)
 	return report
+}
+
+// full is the report with what has happened lately.
+func (r *reloader) full(report statusReport) fullReport {
+	watch := r.in.watch
+	report.InFlight, report.Recent = watch.live.requests()
+	report.SessionEvents, _ = watch.live.sessionEvents()
+	return fullReport{report, watch.plots()}
+}
+
+func (in *instance) sessionStatus() []statusSession {
+	list := []statusSession{}
+	for _, s := range in.book.Sessions() {
+		if len(list) == mostSessions {
+			break
+		}
+		list = append(list, statusSession{
+			s.Session, s.Owner, shortened(s.Target, mostPath), shortened(s.Version, 20),
+			s.Began, s.Used, s.Recoveries, s.Streams, s.Recovering,
+		})
+	}
+	return list
 }
 
 func (in *instance) ruleStatus(r config.Rule) statusRule {
@@ -114,18 +175,24 @@ func (g *generation) tokenStatus() []statusToken {
 			continue
 		}
 		t, trouble := s.Held()
-		entry := statusToken{Audience: a.Name, Team: a.Team}
-		if !t.IsZero() {
-			entry.Source, entry.Fingerprint, entry.Expiry = t.Source(), t.Fingerprint(), t.Expiry()
-		}
-		if trouble != nil {
-			entry.Trouble = trouble.Error()
-			if e, ok := errors.AsType[*token.Error](trouble); ok {
-				entry.Hint = e.Hint
-			}
-		}
-		list = append(list, entry)
+		list = append(list, describeToken(a, t, trouble))
 	}
 	slices.SortStableFunc(list, func(a, b statusToken) int { return cmp.Compare(a.Team, b.Team) })
 	return list
+}
+
+// describeToken describes what audience a has, and what is wrong with asking
+// for more.
+func describeToken(a *config.Audience, t token.Token, trouble error) statusToken {
+	entry := statusToken{Audience: a.Name, Team: a.Team}
+	if !t.IsZero() {
+		entry.Source, entry.Fingerprint, entry.Expiry = t.Source(), t.Fingerprint(), t.Expiry()
+	}
+	if trouble != nil {
+		entry.Trouble = trouble.Error()
+		if e, ok := errors.AsType[*token.Error](trouble); ok {
+			entry.Hint = e.Hint
+		}
+	}
+	return entry
 }

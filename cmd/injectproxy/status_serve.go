@@ -44,24 +44,42 @@ func serveAdmin(l net.Listener, changes *reloader, listen net.Addr) *adminPort {
 	if l == nil {
 		return nil
 	}
-	p, started, log := new(adminPort), time.Now(), changes.log
+	p, started, log, watch := new(adminPort), time.Now(), changes.log, changes.in.watch
+	report := func() statusReport {
+		s := changes.report(listen.String(), started)
+		s.Page, s.Ready = pageURL(l.Addr()), !p.draining.Load()
+		return s
+	}
 	p.server = admin.New(l.Addr(), admin.Options{
 		Admit: func(c net.Conn) func([]string) error { return adminAdmit(changes.in.around.access.Peer(c)) },
 		Prove: func(challenge string) string {
 			return changes.in.around.access.Proof(challenge + "\n" + l.Addr().String())
 		},
 		Ready:  func() bool { return !p.draining.Load() },
-		Status: func() any { return changes.report(listen.String(), started) },
+		Status: func() any { return changes.full(report()) },
+		Pulse:  func() any { return report() },
+		Plots:  func() any { return watch.plots() },
+		Feed:   &watch.live.feed,
 
-		ErrorLog: telemetry.LibraryLog(log, "net/http"),
+		MetricsFile: changes.in.config().Admin.TokenFile,
+		Log: log, ErrorLog: telemetry.LibraryLog(log, "net/http"),
 	})
-	log.Info("status", "address", l.Addr().String())
+	log.Info("status", "address", l.Addr().String(), "page", pageURL(l.Addr()))
 	p.running.Go(func() {
 		if err := p.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Warn("the status port has failed", "error", err)
 		}
 	})
 	return p
+}
+
+// pageURL is where a browser on this machine finds the page.
+func pageURL(addr net.Addr) string {
+	address, err := reachable(addr.String())
+	if err != nil {
+		address = addr.String()
+	}
+	return "http://" + address + "/"
 }
 
 // adminAdmit admits whom the proxy's port admits, the credential being shown

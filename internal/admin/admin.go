@@ -1,6 +1,7 @@
 // Package admin answers on the admin port: whether the proxy lives and serves
-// (/healthz, /readyz), and what it is doing (/status.json), for those who may use
-// the proxy.
+// (/healthz, /readyz), what it measures (/metrics), and what it is doing, for
+// those who may use the proxy: as a page that stays up to date by itself (/,
+// /events) and as JSON (/status.json).
 //
 // It refuses every method but GET, and requests under any name but a loopback
 // one: a web page that had its own name resolve to this machine is shown
@@ -11,19 +12,19 @@ import (
 	"context"
 	"encoding/json"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"strings"
+	"sync"
 	"time"
 )
 
-// Options are what a [Server] shows, and to whom. All but ErrorLog are
-// required unless they say otherwise, and called concurrently.
+// Options are what a [Server] shows, and to whom. Admit, Ready and Status are
+// required. All functions are called concurrently.
 type Options struct {
 	// Admit is called for each connection. What it returns judges each of its
-	// requests for /status.json by the values of the Authorization fields; an
-	// error says why not, in words that may be shown.
+	// requests for what is not open to all, by the values of the Authorization
+	// fields; an error says why not, in words that may be shown.
 	Admit func(net.Conn) func(authorization []string) error
 
 	// Prove answers the challenge of a client that has to show a credential and
@@ -32,15 +33,32 @@ type Options struct {
 
 	Ready  func() bool // whether new requests are served
 	Status func() any  // what /status.json shows, as JSON
+	Pulse  func() any  // the part of it that those who watch are sent each second; nil sends none
+	Plots  func() any  // the part of it that they are sent each five seconds; nil sends none
+	Feed   *Feed       // what they are sent as it happens; nil sends nothing
 
+	Metrics     http.Handler // nil: there are none
+	MetricsFile string       // of the token that /metrics wants where the network reaches it, read each time; "": nobody has it
+
+	Now      func() time.Time // the clock of tickets and cookies; nil: time.Now
+	Log      *slog.Logger     // nil discards
 	ErrorLog *log.Logger
 }
 
 // Server answers on the admin port. Its methods may be called concurrently.
 type Server struct {
-	o     Options
-	http  *http.Server
-	hosts map[string]bool
+	o        Options
+	http     *http.Server
+	hosts    map[string]bool
+	loopback bool // nobody else reaches the port
+	passes   *passes
+	metrics  metricsToken
+	shown    [shows]memo
+
+	mu       sync.Mutex // guards closed, and watching against a late Add
+	closed   bool
+	closing  chan struct{} // closed with it
+	watching sync.WaitGroup
 }
 
 // The fields by which a server shows that it is the one meant.
@@ -56,14 +74,17 @@ type admitKey struct{}
 
 // New returns a Server for a listener of the given address.
 func New(addr net.Addr, o Options) *Server {
-	s := &Server{o: o, hosts: hosts(addr)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("GET /status.json", s.status)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o, hosts: hosts(addr), loopback: isLoopback(addr), passes: newPasses(addr, o.Now), closing: make(chan struct{})}
+	s.metrics = metricsToken{file: o.MetricsFile, log: o.Log}
 	s.http = &http.Server{
-		Handler: s.screened(mux), ErrorLog: o.ErrorLog, MaxHeaderBytes: 16 << 10,
-		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		Handler: s.screened(s.routes()), ErrorLog: o.ErrorLog, MaxHeaderBytes: 16 << 10,
+		ReadTimeout: 10 * time.Second, WriteTimeout: writeLimit, IdleTimeout: time.Minute,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, admitKey{}, o.Admit(c))
 		},
@@ -71,52 +92,38 @@ func New(addr net.Addr, o Options) *Server {
 	return s
 }
 
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	if s.o.Metrics != nil {
+		mux.HandleFunc("GET /metrics", s.measures)
+	}
+	for path, file := range pageFiles {
+		mux.HandleFunc("GET "+path, s.guarded(file.serve))
+	}
+	mux.HandleFunc("GET /events", s.guarded(s.events))
+	mux.HandleFunc("GET /status.json", s.guarded(s.status))
+	mux.HandleFunc("GET /open", s.open)
+	mux.HandleFunc("GET /enter", s.enter)
+	return mux
+}
+
 // Serve answers on l until [Server.Close], then returns
 // [http.ErrServerClosed]. It owns l.
 func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 
-// Close ends the server at once.
-func (s *Server) Close() error { return s.http.Close() }
-
-// hosts returns the values of Host under which a listener is asked for by
-// those who mean it: loopback names, and its address if it is one.
-func hosts(addr net.Addr) map[string]bool {
-	set := map[string]bool{}
-	listener, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
-		return set
+// Close ends the server at once, and waits for those who watch to be gone.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
 	}
-	_, port, _ := net.SplitHostPort(addr.String())
-	for _, host := range []string{"127.0.0.1", "localhost", "::1", listener.Addr().Unmap().String()} {
-		set[net.JoinHostPort(host, port)] = true
-		if port == "80" {
-			set[host] = true
-		}
-	}
-	return set
-}
-
-// screened lets through what a person or a program of this machine asks for.
-func (s *Server) screened(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		site := r.Header.Get("Sec-Fetch-Site")
-		switch {
-		case !s.hosts[strings.ToLower(r.Host)]:
-			say(w, http.StatusForbidden, "this port is asked for as 127.0.0.1 or localhost only")
-		case site == "cross-site" || site == "same-site":
-			say(w, http.StatusForbidden, "web pages may not ask this port")
-		case r.Method != http.MethodGet:
-			h.Set("Allow", http.MethodGet)
-			say(w, http.StatusMethodNotAllowed, "GET only")
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+	s.mu.Unlock()
+	err := s.http.Close()
+	s.watching.Wait()
+	return err
 }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
@@ -127,16 +134,7 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	admit := r.Context().Value(admitKey{}).(func([]string) error)
-	if err := admit(r.Header["Authorization"]); err != nil {
-		if c := r.Header.Get(ChallengeField); s.o.Prove != nil && len(c) >= minChallenge && len(c) <= maxChallenge {
-			w.Header().Set(ProofField, s.o.Prove(c))
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="injectproxy", charset="UTF-8"`)
-		say(w, http.StatusUnauthorized, "not admitted: "+err.Error())
-		return
-	}
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(s.o.Status()) // who has left needs no answer
 }

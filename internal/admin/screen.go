@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// policy is what a browser is told about everything from this port: it loads
+// nothing from elsewhere, is framed by nobody and runs no script but the page's.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+// hosts returns the values of Host under which a listener is asked for by
+// those who mean it: loopback names, and its address if it is one.
+func hosts(addr net.Addr) map[string]bool {
+	set := map[string]bool{}
+	listener, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return set
+	}
+	_, port, _ := net.SplitHostPort(addr.String())
+	for _, host := range []string{"127.0.0.1", "localhost", "::1", listener.Addr().Unmap().String()} {
+		set[net.JoinHostPort(host, port)] = true
+		if port == "80" {
+			set[host] = true
+		}
+	}
+	return set
+}
+
+func isLoopback(addr net.Addr) bool {
+	listener, err := netip.ParseAddrPort(addr.String())
+	return err == nil && listener.Addr().Unmap().IsLoopback()
+}
+
+// meant reports whether r asks for this port by a name that no web page can
+// have: one of [hosts], or the address that the connection came in on.
+func (s *Server) meant(r *http.Request) bool {
+	if s.hosts[strings.ToLower(r.Host)] {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || s.loopback {
+		return false
+	}
+	came, err := netip.ParseAddrPort(local.String())
+	asked, failed := netip.ParseAddrPort(r.Host)
+	return err == nil && failed == nil && asked == netip.AddrPortFrom(came.Addr().Unmap(), came.Port())
+}
+
+// screened lets through what a person or a program of this machine asks for.
+func (s *Server) screened(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", policy)
+		site := r.Header.Get("Sec-Fetch-Site")
+		switch {
+		case !s.meant(r) && !s.named(r):
+			say(w, http.StatusForbidden, "this port is asked for as 127.0.0.1 or localhost only")
+		case site == "cross-site" || site == "same-site":
+			say(w, http.StatusForbidden, "web pages may not ask this port, nor lead to it: type its address")
+		case r.Method != http.MethodGet:
+			h.Set("Allow", http.MethodGet)
+			say(w, http.StatusMethodNotAllowed, "GET only")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// named reports whether r is for what may be asked for under any name: metrics
+// that want a token are scraped by the name of a service, and no web page has
+// that token.
+func (s *Server) named(r *http.Request) bool { return r.URL.Path == "/metrics" && !s.loopback }
