@@ -17,7 +17,26 @@ func RequestLine(log *slog.Logger, r *record.Record, d time.Duration) {
 	if !log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
-	attrs := append(make([]slog.Attr, 0, 15),
+	attrs := requestFacts(r, d)
+	if r.Client != "" {
+		attrs = append(attrs, slog.String("client", r.Client))
+	}
+	if r.Retry != "" {
+		attrs = append(attrs, slog.String("retry", r.Retry))
+	}
+	if r.Session != "" {
+		attrs = append(attrs, slog.String("session", r.Session))
+	}
+	if r.Problem != "" {
+		attrs = append(attrs, slog.String("problem", r.Problem))
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+}
+
+// requestFacts are what every line about a request says, with room for what
+// only some do.
+func requestFacts(r *record.Record, d time.Duration) []slog.Attr {
+	return append(make([]slog.Attr, 0, 16),
 		slog.String("team", r.Team),
 		slog.String("rule", r.Rule),
 		slog.String("kind", r.Kind),
@@ -31,16 +50,6 @@ func RequestLine(log *slog.Logger, r *record.Record, d time.Duration) {
 		slog.Float64("duration_ms", milliseconds(d)),
 		slog.Int64("bytes", r.Bytes),
 	)
-	if r.Client != "" {
-		attrs = append(attrs, slog.String("client", r.Client))
-	}
-	if r.Retry != "" {
-		attrs = append(attrs, slog.String("retry", r.Retry))
-	}
-	if r.Problem != "" {
-		attrs = append(attrs, slog.String("problem", r.Problem))
-	}
-	log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
 }
 
 // milliseconds returns d to the microsecond, a number whose unit the
