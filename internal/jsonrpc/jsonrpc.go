@@ -20,7 +20,7 @@ import (
 type Kind int
 
 // The kinds of messages. A request has an id and wants a response; a
-// notification has none. A batch is not looked into.
+// notification has none. A batch is not looked into: see [ParseBatch].
 const (
 	Request Kind = iota + 1
 	Notification
@@ -37,6 +37,8 @@ type Message struct {
 	Kind   Kind
 	Method string          // of a request or notification
 	ID     json.RawMessage // a string or a number, byte for byte as it was sent; nil if there is none, or null
+	Params json.RawMessage // of a request or notification, as it was sent; nil if there is none
+	Result json.RawMessage // of a response, as it was sent; nil if that is an error
 }
 
 // Parse reads one message. No error's text has anything of b in it. An id of
@@ -60,10 +62,45 @@ func Parse(b []byte) (Message, error) {
 	return message(members)
 }
 
+// ParseBatch reads the messages of a batch, none of which is a batch itself. A
+// batch in which one message is wrong is wrong as a whole.
+func ParseBatch(b []byte) ([]Message, error) {
+	if m, err := Parse(b); err != nil {
+		return nil, err
+	} else if m.Kind != Batch {
+		return nil, errors.New("jsonrpc: the message is not a batch")
+	}
+	var elements []json.RawMessage
+	if err := json.Unmarshal(b, &elements); err != nil {
+		return nil, err
+	}
+	all := make([]Message, len(elements))
+	for i, e := range elements {
+		var err error
+		if all[i], err = Parse(e); err != nil {
+			return nil, err
+		}
+		if all[i].Kind == Batch {
+			return nil, errors.New("jsonrpc: a batch within a batch")
+		}
+	}
+	return all, nil
+}
+
+// Object returns the members of an object, such as the params of a message. Names
+// are compared exactly, and one that occurs twice is an error. The values are as
+// they stand in b.
+func Object(b []byte) (map[string]json.RawMessage, error) {
+	if b = bytes.TrimLeft(b, " \t\r\n"); !utf8.Valid(b) || !json.Valid(b) || b[0] != '{' {
+		return nil, errors.New("jsonrpc: not an object")
+	}
+	return object(b)
+}
+
 // message judges the members of an object as section 4 and 5 of the JSON-RPC
 // 2.0 specification say.
 func message(members map[string]json.RawMessage) (m Message, err error) {
-	if version, ok := text(members["jsonrpc"]); !ok || version != "2.0" {
+	if version, ok := Text(members["jsonrpc"]); !ok || version != "2.0" {
 		return m, errors.New(`jsonrpc: the message does not say "jsonrpc": "2.0"`)
 	}
 	if m.ID, err = id(members["id"]); err != nil {
@@ -76,7 +113,7 @@ func message(members map[string]json.RawMessage) (m Message, err error) {
 	case isCall && (isResult || isError), isResult && isError:
 		return Message{}, errors.New("jsonrpc: the message has more than one of method, result and error")
 	case isResult, isError:
-		m.Kind = Response
+		m.Kind, m.Result = Response, members["result"]
 	case !isCall:
 		return Message{}, errors.New("jsonrpc: the message has none of method, result and error")
 	case m.ID == nil:
@@ -85,9 +122,10 @@ func message(members map[string]json.RawMessage) (m Message, err error) {
 		m.Kind = Request
 	}
 	if isCall {
-		if m.Method, isCall = text(method); !isCall {
+		if m.Method, isCall = Text(method); !isCall {
 			return Message{}, errors.New("jsonrpc: the method is not a string")
 		}
+		m.Params = members["params"]
 	}
 	return m, nil
 }
@@ -105,8 +143,8 @@ func id(raw json.RawMessage) (json.RawMessage, error) {
 	return nil, errors.New("jsonrpc: the id is neither a string nor a number")
 }
 
-// text returns the string that raw is.
-func text(raw json.RawMessage) (s string, ok bool) {
+// Text returns the string that raw is.
+func Text(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
