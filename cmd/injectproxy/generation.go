@@ -12,6 +12,7 @@ import (
 	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/session"
+	"github.com/injectproxy/injectproxy/internal/token"
 )
 
 // generation is what a change of the configuration replaces: routes, and the
@@ -174,9 +175,31 @@ func (in *instance) keepingSessions(g *generation, r config.Rule, next http.Roun
 		Mode: sessionModes[r.Recover], Book: in.book, Over: g.over,
 		Owner: func(ctx context.Context) string { return record.FromContext(ctx).Client },
 		Light: g.cfg.Session.Light, Ping: g.cfg.Session.Ping, Hard: g.cfg.Session.Hard, Cooldown: g.cfg.Session.Cooldown,
-		BodyLimit: g.cfg.Retry.BodyLimit, Note: in.watch.session(r), Around: in.watch.recovery(r),
+		BodyLimit: g.cfg.Retry.BodyLimit, Memory: g.budget, Explains: wantsToken, Late: answeredLate,
+		Apart: apart, Note: in.watch.session(r), Around: in.watch.recovery(r),
 		Log: in.around.log.With("rule", r.Name, "team", r.Team),
 	})
+}
+
+// wantsToken reports whether err is for want of a token, which its answer says
+// how to get.
+func wantsToken(err error) bool {
+	_, ok := errors.AsType[*token.Error](err)
+	return ok
+}
+
+// answeredLate reports whether err is the time-out of a rule, which begins when
+// the request is sent.
+func answeredLate(err error) bool {
+	a, ok := errors.AsType[*proxy.Answer](err)
+	return ok && a.Status == http.StatusGatewayTimeout
+}
+
+// apart returns a context for what goes on beside a request: what is learned
+// of it is not that request's.
+func apart(ctx context.Context) context.Context {
+	own := *record.FromContext(ctx)
+	return record.NewContext(token.WithUse(ctx, new(token.Use)), &own)
 }
 
 var sessionModes = map[string]session.Mode{"heal": session.Heal, "normalise": session.Normalise, "off": session.Off}

@@ -79,6 +79,15 @@ func (b *Body) Flaw() error {
 	return b.flaw
 }
 
+// Whole returns a copy of the body, if that has ended, is no longer than most
+// and is held.
+func (b *Body) Whole(most int64) (data []byte, ok bool) {
+	if b.spool == nil {
+		return nil, b.flaw == nil
+	}
+	return b.spool.whole(most)
+}
+
 // Finish says that no attempt will follow. What is held is freed, except for
 // what the last one has yet to send. There has been one.
 func (b *Body) Finish() {

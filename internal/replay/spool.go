@@ -79,6 +79,19 @@ func (s *spool) flaw() error {
 	return s.lost
 }
 
+// whole returns a copy of the body if all of it is held.
+func (s *spool) whole(most int64) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ended := s.err == io.EOF || s.declared >= 0 && s.tee.end == s.declared
+	if !ended || s.passing || s.tee.end > most {
+		return nil, false
+	}
+	data := make([]byte, s.tee.end)
+	s.tee.readAt(data, 0)
+	return data, true
+}
+
 // leave detaches the live attempt, and reports whether that had sent the whole
 // body.
 func (s *spool) leave() bool {

@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/replay"
 )
 
 // Mode is what is done about a lost session.
@@ -40,11 +42,22 @@ type Options struct {
 	Hard     time.Duration // a session is replaced this long after it began, while nothing is in flight; 0: never
 	Cooldown time.Duration // no recovery at a target for this long after one that failed
 
-	BodyLimit int64 // bytes of a message that may be held to be sent again
+	BodyLimit int64          // bytes of a message that may be held to be sent again
+	Memory    *replay.Budget // for those of all routes; nil means none
+
+	// Explains reports whether an error of next tells the user of a client what
+	// to do, so that it is a better answer than that the session is lost. Late
+	// reports whether it says that the server took the request and did not answer
+	// in time. A nil one knows no such error.
+	Explains, Late func(error) bool
 
 	// Over is closed when this route no longer decides about new requests: a
 	// stream that it holds open is then not opened again. It may be nil.
 	Over <-chan struct{}
+
+	// Apart returns a context for what goes on beside a request and may outlive
+	// it, made from the request's. A nil Apart leaves it as it is.
+	Apart func(context.Context) context.Context
 
 	// Note is told what happens to sessions. It may be nil; it is called
 	// concurrently and must not wait. The context is that of the request or of
@@ -103,5 +116,25 @@ type Summary struct {
 	Recovering bool // right now
 }
 
-// New returns a RoundTripper over next.
-func New(next http.RoundTripper, o Options) http.RoundTripper { return next }
+// New returns a RoundTripper over next, which it may call with requests of its
+// own: initialize, what follows it and what the client has set in the session,
+// with the header of the request that met the loss. It never changes a request
+// that it is given, and it may be used concurrently if next may.
+//
+// An answer that is not the sign of a lost session passes as it comes, but for
+// the id of the session. So does the sign, unless the loss was mended.
+func New(next http.RoundTripper, o Options) http.RoundTripper {
+	if o.Mode == Off {
+		return next
+	}
+	if o.Owner == nil {
+		o.Owner = func(context.Context) string { return "" }
+	}
+	if o.Note == nil {
+		o.Note = func(context.Context, Event) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &transport{next: next, o: o}
+}

@@ -1,0 +1,180 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// get opens a stream of the server's own messages. One that was not resumed is
+// held: it outlives what carries it, and the session upstream.
+func (x *exchange) get() (*http.Response, error) {
+	ctx, s := x.req.Context(), x.s
+	x.t.reset(ctx, s, x.req)
+	if err := s.settled(ctx); err != nil {
+		return nil, err
+	}
+	at := s.now()
+	if last := x.req.Header.Get(headerLast); last != "" && !s.knows(last) {
+		x.resume("")
+	}
+	res, err := x.send(at)
+	if err == nil && s.heals(x.req.Header) {
+		res, err = x.reopen(res)
+	}
+	if err != nil || !streams(res) || !s.heals(x.req.Header) {
+		return x.pass(res, err)
+	}
+	leave := s.enter(&s.streams)
+	s.want()
+	if x.req.Header.Get(headerLast) == "" {
+		res = hold(x.t.apart(ctx), res, x.holding(x.at.turn != at.turn))
+	} else {
+		x.listen(res)
+	}
+	whenClosed(res, leave)
+	return x.pass(res, nil)
+}
+
+// reopen returns the answer to another try if res is the sign of a lost session
+// and another could be put in its place.
+func (x *exchange) reopen(res *http.Response) (*http.Response, error) {
+	why := symptom(res)
+	if why == "" || !x.proved(why) || x.recover(why) != nil {
+		return res, nil
+	}
+	spend(res)
+	x.resume("")
+	res, err := x.send(x.s.now())
+	if err != nil {
+		return nil, err
+	}
+	x.note(Event{Kind: Replayed})
+	if symptom(res) != "" {
+		x.t.o.Book.rests.begin(x.s.key.target, x.t.o.Cooldown)
+	}
+	return res, nil
+}
+
+// proved reports whether the sign of a lost session means that. A server that
+// has no stream for a GET may say so with 404, too: where there never was one,
+// it is asked.
+func (x *exchange) proved(why string) bool {
+	x.s.mu.Lock()
+	wanted := x.s.wanted
+	x.s.mu.Unlock()
+	if wanted || why != "404" {
+		return true
+	}
+	refused, _ := x.t.ask(x.t.apart(x.req.Context()), x.req, x.at, message{method: "ping"})
+	return refused != ""
+}
+
+// resume has the request name the last event that the client has, or none.
+func (x *exchange) resume(last string) {
+	out := x.req.WithContext(x.req.Context())
+	out.Header = named(x.req.Header, x.s.key.id)
+	delete(out.Header, headerLast)
+	if last != "" {
+		out.Header[headerLast] = []string{last}
+	}
+	x.req = out
+}
+
+func streams(res *http.Response) bool {
+	return res.StatusCode == http.StatusOK && mediaType(res.Header) == "text/event-stream" && res.Header.Get("Content-Encoding") == ""
+}
+
+// holding is what the client's stream needs to be held. fresh says that its
+// session is not the one that the client began.
+func (x *exchange) holding(fresh bool) holding {
+	s, t, at := x.s, x.t, x.at
+	beside := func(ctx context.Context) *exchange { return &exchange{t: t, s: s, req: x.req.WithContext(ctx)} }
+	return holding{
+		open: func(ctx context.Context, last string) (*http.Response, bool, error) {
+			y, before := beside(ctx), at.turn
+			y.resume(last)
+			res, err := y.leg(before)
+			at = y.at
+			return res, at.turn != before, err
+		},
+		renewed: func() <-chan struct{} { return at.renewed },
+		live:    s.live,
+		tick:    func(ctx context.Context) { beside(ctx).tick() },
+		greet:   s.greetings,
+		seen:    func(data []byte) { s.heard(nil, data) },
+		note:    func(e Event) { t.note(x.req.Context(), s, e) },
+		over:    t.o.Over,
+		light:   t.o.Light,
+		fresh:   fresh,
+	}
+}
+
+// leg opens what carries a held stream from now on; turn is the session's that
+// carried it before. An error means that it may be worth another try.
+func (x *exchange) leg(turn int) (*http.Response, error) {
+	x.at = x.s.now()
+	if err := x.s.settled(x.req.Context()); err != nil {
+		return nil, err
+	}
+	at := x.s.now()
+	if at.turn != turn {
+		x.resume("")
+	}
+	res, err := x.send(at)
+	if err != nil {
+		return nil, err
+	}
+	why := symptom(res)
+	if why == "" || !x.s.heals(x.req.Header) {
+		return res, nil
+	}
+	if err := x.recover(why); errors.Is(err, errOther) {
+		return res, nil
+	} else if err != nil {
+		spend(res)
+		return nil, err
+	}
+	spend(res)
+	x.resume("")
+	return x.send(x.s.now())
+}
+
+// tick looks after a session that has a held stream.
+func (x *exchange) tick() {
+	ctx := x.req.Context()
+	x.t.reset(ctx, x.s, x.req)
+	if !x.t.o.Ping || x.s.settled(ctx) != nil || !x.s.heals(x.req.Header) {
+		return
+	}
+	x.at = x.s.now()
+	if refused, _ := x.t.ask(ctx, x.req, x.at, message{method: "ping"}); refused != "" {
+		x.recover(refused)
+	}
+}
+
+// want takes note that the server has streams of its own messages.
+func (s *session) want() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = true
+}
+
+// knows reports whether an event may be one of the session as it is now.
+func (s *session) knows(event string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.turn == 0 || s.events.has(event)
+}
+
+// greetings are the notifications that have a client read again what may be
+// different in the new session.
+func (s *session) greetings() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, name := range s.lists {
+		all = append(all, string(message{method: "notifications/" + name + "/list_changed"}.encode("")))
+	}
+	return all
+}

@@ -1,0 +1,206 @@
+package session
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+	"github.com/injectproxy/injectproxy/internal/replay"
+)
+
+// mostTracked is how long a message may be in which a setting is looked for.
+const mostTracked = 64 << 10
+
+// post sends a message, and once more if the server refused it because the
+// session is lost.
+func (x *exchange) post() (*http.Response, error) {
+	at, leave, err := x.enter()
+	if err != nil {
+		x.close()
+		return nil, err
+	}
+	res, err := x.message(at)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	x.listen(res)
+	whenClosed(res, leave)
+	return res, nil
+}
+
+// enter waits until the session can be used, has its time over if that is due,
+// and counts the call.
+func (x *exchange) enter() (view, func(), error) {
+	ctx := x.req.Context()
+	x.t.reset(ctx, x.s, x.req)
+	if err := x.s.settled(ctx); err != nil {
+		return view{}, nil, err
+	}
+	leave := x.s.enter(&x.s.calls)
+	return x.s.now(), leave, nil
+}
+
+func (x *exchange) close() {
+	if x.req.Body != nil {
+		x.req.Body.Close()
+	}
+}
+
+func (x *exchange) message(at view) (*http.Response, error) {
+	if at.turn > 0 && x.stale() {
+		x.close()
+		return x.dropped(), nil
+	}
+	x.body = replay.Hold(x.req, x.t.o.BodyLimit, x.t.o.Memory)
+	defer x.body.Finish()
+	res, err := x.send(at)
+	if err != nil || !x.s.heals(x.req.Header) {
+		return x.pass(res, err)
+	}
+	if why := symptom(res); why != "" {
+		return x.mend(res, why)
+	}
+	if res.StatusCode < 300 {
+		x.track()
+	}
+	return x.pass(res, nil)
+}
+
+// mend deals with a message that was refused with the sign of a lost session.
+func (x *exchange) mend(res *http.Response, why string) (*http.Response, error) {
+	peek(res) // sending the body again may end the answer's connection
+	switch x.fate() {
+	case idle:
+		x.body.Discard(res)
+		return x.dropped(), nil
+	case unknown:
+		return x.pass(res, nil)
+	}
+	if err := x.recover(why); err != nil {
+		if f, ok := errors.AsType[*failure](err); ok && f.err != nil {
+			x.body.Discard(res)
+			return nil, f.err
+		}
+		return x.pass(res, nil)
+	}
+	x.body.Discard(res)
+	return x.again()
+}
+
+// again sends the message for the second and last time.
+func (x *exchange) again() (*http.Response, error) {
+	res, err := x.send(x.s.now())
+	if err != nil {
+		return x.pass(nil, err)
+	}
+	x.note(Event{Kind: Replayed})
+	if symptom(res) != "" {
+		x.t.o.Book.rests.begin(x.s.key.target, x.t.o.Cooldown)
+	} else if res.StatusCode < 300 {
+		x.track()
+	}
+	return x.pass(res, nil)
+}
+
+// dropped answers for the server a message that it does not get.
+func (x *exchange) dropped() *http.Response {
+	x.note(Event{Kind: Dropped})
+	return &http.Response{
+		Status: "202 " + http.StatusText(http.StatusAccepted), StatusCode: http.StatusAccepted,
+		Proto: x.req.Proto, ProtoMajor: x.req.ProtoMajor, ProtoMinor: x.req.ProtoMinor,
+		Header: http.Header{}, Body: http.NoBody, Request: x.req,
+	}
+}
+
+// fate is what becomes of a message whose session is lost.
+type fate int
+
+const (
+	unknown fate = iota // it cannot be told what the message is: it stays refused
+	again               // it is sent again
+	idle                // nobody waits for it, and it means nothing to another session
+)
+
+// fate waits for the rest of the message.
+func (x *exchange) fate() fate {
+	if x.body.Flaw() != nil {
+		return unknown
+	}
+	b, ok := x.body.Whole(x.t.o.BodyLimit)
+	if !ok {
+		attempt, err := x.body.Attempt()
+		if err != nil || attempt.Body == nil {
+			return unknown
+		}
+		if b, err = io.ReadAll(attempt.Body); err != nil || x.body.Flaw() != nil {
+			return unknown
+		}
+	}
+	return fateOf(b)
+}
+
+func fateOf(b []byte) fate {
+	m, err := jsonrpc.Parse(b)
+	switch {
+	case err != nil, m.Kind == jsonrpc.Request && m.Method == "initialize":
+		return unknown
+	case m.Kind != jsonrpc.Batch:
+		if passing(m) {
+			return idle
+		}
+		return again
+	}
+	all, err := jsonrpc.ParseBatch(b)
+	if err != nil || len(all) == 0 {
+		return unknown
+	}
+	dropped, answers := 0, 0
+	for _, m := range all {
+		if passing(m) {
+			dropped++
+		}
+		if m.Kind == jsonrpc.Response {
+			answers++
+		}
+	}
+	switch {
+	case dropped == len(all):
+		return idle
+	case answers > 0:
+		return unknown // half of it belongs to the old session
+	}
+	return again
+}
+
+// passing reports whether a message is about another of its own session: a
+// response, or news of a request.
+func passing(m jsonrpc.Message) bool {
+	return m.Kind == jsonrpc.Response ||
+		m.Kind == jsonrpc.Notification && (m.Method == "notifications/cancelled" || m.Method == "notifications/progress")
+}
+
+// track remembers what a message that the server accepted has set.
+func (x *exchange) track() {
+	b, ok := x.body.Whole(mostTracked)
+	if !ok || !strings.Contains(string(b), "etLevel") && !strings.Contains(string(b), "ubscribe") {
+		return
+	}
+	m, err := jsonrpc.Parse(b)
+	all := []jsonrpc.Message{m}
+	if m.Kind == jsonrpc.Batch {
+		all, err = jsonrpc.ParseBatch(b)
+	}
+	if err != nil {
+		return
+	}
+	grown := 0
+	x.s.mu.Lock()
+	for _, m := range all {
+		grown += x.s.replay.note(m)
+	}
+	x.s.mu.Unlock()
+	x.t.o.Book.grow(x.s, grown)
+}
