@@ -17,6 +17,7 @@ const clientVariable = "INJECTPROXY_E2E_CLIENT"
 // error if it was not served as it has to be.
 var goClients = map[string]func(ctx context.Context, host string) error{
 	"grpc":      grpcClient,
+	"session":   goSession,
 	"websocket": websocketClient,
 }
 

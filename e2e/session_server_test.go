@@ -1,0 +1,260 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+)
+
+// message is a request to an MCP server, as it arrived.
+type message struct {
+	method  string // of JSON-RPC, or else of HTTP
+	body    string
+	proto   string
+	session string // that it was sent with, or got
+	client  string // by the name that its initialize gave, as far as that is known
+	down    bool   // nobody was there
+	status  int    // of the answer, once there is one
+}
+
+// openGet tells whether m is a stream that was opened, missedGet whether it
+// is one that could not be.
+func (m message) openGet() bool   { return m.method == http.MethodGet && m.status == http.StatusOK }
+func (m message) missedGet() bool { return m.method == http.MethodGet && m.down }
+
+// mortal is the reference server, which can be killed and started again behind
+// the same address. Nobody is there in between.
+type mortal struct {
+	t *testing.T
+	n node
+
+	mu       sync.Mutex
+	address  string // empty: down
+	kill     func()
+	messages []*message
+	clients  map[string]string // name, by session
+	changed  chan struct{}     // closed and replaced when messages changes
+}
+
+func newMortal(t *testing.T, n node) *mortal {
+	t.Helper()
+	m := &mortal{t: t, n: n, clients: map[string]string{}, changed: make(chan struct{})}
+	m.start()
+	t.Cleanup(m.stop)
+	return m
+}
+
+func (m *mortal) start() {
+	m.t.Helper()
+	address, kill := startEverything(m.t, m.n)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.address, m.kill = address, kill
+}
+
+// stop kills the server, with whatever it was doing.
+func (m *mortal) stop() {
+	m.mu.Lock()
+	kill := m.kill
+	m.address = ""
+	m.mu.Unlock()
+	kill()
+}
+
+// ServeHTTP passes r on, and resets its stream or connection if nobody is
+// there.
+func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	msg, address := m.note(r, body)
+	if address == "" {
+		panic(http.ErrAbortHandler)
+	}
+	(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: address})
+			r.Out.Header.Del("Authorization")
+		},
+		ModifyResponse: func(r *http.Response) error {
+			m.answered(msg, r)
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:     quiet,
+	}).ServeHTTP(w, r)
+}
+
+// note keeps r and returns where it goes.
+func (m *mortal) note(r *http.Request, body []byte) (*message, string) {
+	var rpc struct {
+		Method string
+		Params struct{ ClientInfo struct{ Name string } }
+	}
+	json.Unmarshal(body, &rpc)
+	if rpc.Method == "" {
+		rpc.Method = r.Method
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	msg := &message{method: rpc.Method, body: string(body), proto: r.Proto, session: r.Header.Get("Mcp-Session-Id"), down: m.address == ""}
+	if msg.client = rpc.Params.ClientInfo.Name; msg.client == "" {
+		msg.client = m.clients[msg.session]
+	}
+	m.messages = append(m.messages, msg)
+	m.change()
+	return msg, m.address
+}
+
+func (m *mortal) answered(msg *message, r *http.Response) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	msg.status = r.StatusCode
+	if msg.method == "initialize" {
+		msg.session = r.Header.Get("Mcp-Session-Id")
+		m.clients[msg.session] = msg.client
+	}
+	m.change()
+}
+
+func (m *mortal) change() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// all returns those of the client's messages that are wanted, in order.
+func (m *mortal) all(client string, wanted func(message) bool) []message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []message
+	for _, msg := range m.messages {
+		if msg.client == client && wanted(*msg) {
+			all = append(all, *msg)
+		}
+	}
+	return all
+}
+
+// forget drops what was kept of messages so far.
+func (m *mortal) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.messages = nil
+}
+
+// wait waits until n of the client's messages are as wanted.
+func (m *mortal) wait(what, client string, n int, wanted func(message) bool) error {
+	guard := time.After(guardTime)
+	for {
+		m.mu.Lock()
+		changed := m.changed
+		m.mu.Unlock()
+		if len(m.all(client, wanted)) >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-guard:
+			return fmt.Errorf("%s: %s did not arrive; what did: %+v", client, what, m.all(client, func(message) bool { return true }))
+		}
+	}
+}
+
+// post sends a request to the server itself, in a session, as if its client
+// had.
+func (m *mortal) post(session, method string, params any) error {
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": "the test", "method": method, "params": params})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	to := "http://" + m.address + "/mcp"
+	m.mu.Unlock()
+	r, err := http.NewRequestWithContext(m.t.Context(), http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Mcp-Session-Id": {session}}
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if b, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(b, []byte(`"result"`)) {
+		return fmt.Errorf("%s: %s %s (%v)", method, res.Status, b, err)
+	}
+	return nil
+}
+
+// startEverything starts the reference server on loopback and returns where it
+// listens, and what kills it.
+func startEverything(t *testing.T, n node) (address string, kill func()) {
+	t.Helper()
+	main := filepath.Join(n.modules, "@modelcontextprotocol", "server-everything", "dist", "index.js")
+	loopback, err := filepath.Abs("testdata/loopback.cjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := client{}.command(ctx, n.program, "--require", loopback, main, "streamableHttp")
+	found := make(chan string, 1)
+	cmd.Stdout = &addressWatch{found: found}
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait()
+	}()
+	kill = func() {
+		cancel()
+		<-ended
+	}
+	select {
+	case address = <-found:
+	case <-ended:
+		t.Fatal("server-everything ended at once")
+	case <-time.After(guardTime):
+		kill()
+		t.Fatal("server-everything does not listen")
+	}
+	return address, kill
+}
+
+// addressWatch sees the address go by in what the reference server writes.
+type addressWatch struct {
+	text  []byte
+	found chan string
+}
+
+var loopbackAddress = regexp.MustCompile(`(?m)^loopback (\S+)\n`)
+
+func (a *addressWatch) Write(b []byte) (int, error) {
+	if a.found == nil {
+		return len(b), nil
+	}
+	a.text = append(a.text, b...)
+	if m := loopbackAddress.FindSubmatch(a.text); m != nil {
+		a.found <- string(m[1])
+		a.found, a.text = nil, nil
+	}
+	return len(b), nil
+}
+
+// quiet is for what is meant to fail.
+var quiet = log.New(io.Discard, "", 0)

@@ -1,0 +1,52 @@
+// A client that does as the lines of its stdin say, over one session, and
+// prints what comes of each, and each notification, as a line of JSON.
+// Arguments: the server's URL, its own name, and the SDK's major version.
+import { createInterface } from "node:readline";
+
+const [url, name, sdk] = process.argv.slice(2);
+const { Client, StreamableHTTPClientTransport } =
+  sdk === "1"
+    ? {
+        ...(await import("@modelcontextprotocol/sdk/client/index.js")),
+        ...(await import("@modelcontextprotocol/sdk/client/streamableHttp.js")),
+      }
+    : await import("@modelcontextprotocol/client");
+
+const print = (line) => console.log(JSON.stringify(line));
+const failure = (e) => ({ error: e.message || e.constructor.name, code: e.code, data: e.data });
+
+let client, transport;
+const connect = async () => {
+  client = new Client({ name, version: "1" });
+  client.fallbackNotificationHandler = async (n) => print({ saw: n.method, params: n.params });
+  transport = new StreamableHTTPClientTransport(new URL(url));
+  await client.connect(transport);
+};
+const call = async ({ tool, arguments: args }) => {
+  try {
+    return { text: (await client.callTool({ name: tool, arguments: args })).content.map((c) => c.text).join("\n") };
+  } catch (e) {
+    return failure(e);
+  }
+};
+const doing = {
+  connect,
+  call: async (c) => ({ results: await Promise.all(Array.from({ length: c.times ?? 1 }, () => call(c))) }),
+  level: (c) => client.setLoggingLevel(c.level),
+  subscribe: (c) => client.subscribeResource({ uri: c.uri }),
+  end: async () => {
+    await transport.terminateSession();
+    await client.close();
+  },
+};
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  let outcome;
+  try {
+    outcome = await doing[command.do](command);
+  } catch (e) {
+    outcome = failure(e);
+  }
+  print({ did: command.do, results: outcome?.results, error: outcome?.error, code: outcome?.code, data: outcome?.data });
+}
+process.exit(0); // streams may be open
