@@ -86,10 +86,17 @@ func (b *Book) find(k key) *session {
 	if e == nil {
 		return nil
 	}
-	s := e.Value.(*session)
-	s.used = now
-	b.used.MoveToFront(e)
-	return s
+	b.use(e, now)
+	return e.Value.(*session)
+}
+
+// touch takes note that s was in use until now.
+func (b *Book) touch(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.sessions[s.key]; e != nil && e.Value == any(s) {
+		b.use(e, time.Now())
+	}
 }
 
 // add adds s, in place of what has the same key.
@@ -127,6 +134,11 @@ func (b *Book) grow(s *session, n int) {
 }
 
 // The rest is called with the lock held.
+
+func (b *Book) use(e *list.Element, now time.Time) {
+	e.Value.(*session).used = now
+	b.used.MoveToFront(e)
+}
 
 func (b *Book) evict() {
 	for b.used.Len() > mostSessions || b.bytes > mostBytes {

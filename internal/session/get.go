@@ -23,9 +23,13 @@ func (x *exchange) get() (*http.Response, error) {
 		res, err = x.reopen(res)
 	}
 	if err != nil || !streams(res) || !s.heals(x.req.Header) {
+		if err == nil {
+			x.listen(res)
+		}
 		return x.pass(res, err)
 	}
-	leave := s.enter(&s.streams)
+	left := s.enter(&s.streams)
+	leave := func() { left(); x.t.o.Book.touch(s) }
 	s.want()
 	if x.req.Header.Get(headerLast) == "" {
 		res = hold(x.t.apart(ctx), res, x.holding(x.at.turn != at.turn))
@@ -40,8 +44,15 @@ func (x *exchange) get() (*http.Response, error) {
 // and another could be put in its place.
 func (x *exchange) reopen(res *http.Response) (*http.Response, error) {
 	why := symptom(res)
-	if why == "" || !x.proved(why) || x.recover(why) != nil {
+	if why == "" || !x.proved(why) {
 		return res, nil
+	}
+	if err := x.recover(why); err != nil {
+		if x.t.o.Explains == nil || !x.t.o.Explains(err) {
+			return res, nil
+		}
+		spend(res)
+		return nil, err
 	}
 	spend(res)
 	x.resume("")
@@ -102,7 +113,7 @@ func (x *exchange) holding(fresh bool) holding {
 		live:    s.live,
 		tick:    func(ctx context.Context) { beside(ctx).tick() },
 		greet:   s.greetings,
-		seen:    func(data []byte) { s.heard(nil, data) },
+		seen:    func(e event) { s.heard(at.turn, e) },
 		note:    func(e Event) { t.note(x.req.Context(), s, e) },
 		over:    t.o.Over,
 		light:   t.o.Light,

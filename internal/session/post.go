@@ -1,10 +1,10 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 	"github.com/injectproxy/injectproxy/internal/replay"
@@ -52,7 +52,8 @@ func (x *exchange) close() {
 func (x *exchange) message(at view) (*http.Response, error) {
 	if at.turn > 0 && x.stale() {
 		x.close()
-		return x.dropped(), nil
+		x.note(Event{Kind: Dropped})
+		return x.accepted(), nil
 	}
 	x.body = replay.Hold(x.req, x.t.o.BodyLimit, x.t.o.Memory)
 	defer x.body.Finish()
@@ -72,11 +73,13 @@ func (x *exchange) message(at view) (*http.Response, error) {
 // mend deals with a message that was refused with the sign of a lost session.
 func (x *exchange) mend(res *http.Response, why string) (*http.Response, error) {
 	peek(res) // sending the body again may end the answer's connection
-	switch x.fate() {
-	case idle:
+	fate := x.fate()
+	switch fate {
+	case drop:
 		x.body.Discard(res)
-		return x.dropped(), nil
-	case unknown:
+		x.note(Event{Kind: Dropped})
+		return x.accepted(), nil
+	case stays:
 		return x.pass(res, nil)
 	}
 	if err := x.recover(why); err != nil {
@@ -87,6 +90,10 @@ func (x *exchange) mend(res *http.Response, why string) (*http.Response, error) 
 		return x.pass(res, nil)
 	}
 	x.body.Discard(res)
+	if fate == done {
+		x.note(Event{Kind: Replayed})
+		return x.accepted(), nil
+	}
 	return x.again()
 }
 
@@ -105,9 +112,8 @@ func (x *exchange) again() (*http.Response, error) {
 	return x.pass(res, nil)
 }
 
-// dropped answers for the server a message that it does not get.
-func (x *exchange) dropped() *http.Response {
-	x.note(Event{Kind: Dropped})
+// accepted answers for the server a message that it does not get.
+func (x *exchange) accepted() *http.Response {
 	return &http.Response{
 		Status: "202 " + http.StatusText(http.StatusAccepted), StatusCode: http.StatusAccepted,
 		Proto: x.req.Proto, ProtoMajor: x.req.ProtoMajor, ProtoMinor: x.req.ProtoMinor,
@@ -119,24 +125,25 @@ func (x *exchange) dropped() *http.Response {
 type fate int
 
 const (
-	unknown fate = iota // it cannot be told what the message is: it stays refused
-	again               // it is sent again
-	idle                // nobody waits for it, and it means nothing to another session
+	stays  fate = iota // it cannot be told what the message is: it stays refused
+	repeat             // it is sent again
+	done               // the recovery has sent it already
+	drop               // nobody waits for it, and it means nothing to another session
 )
 
 // fate waits for the rest of the message.
 func (x *exchange) fate() fate {
 	if x.body.Flaw() != nil {
-		return unknown
+		return stays
 	}
 	b, ok := x.body.Whole(x.t.o.BodyLimit)
 	if !ok {
 		attempt, err := x.body.Attempt()
 		if err != nil || attempt.Body == nil {
-			return unknown
+			return stays
 		}
 		if b, err = io.ReadAll(attempt.Body); err != nil || x.body.Flaw() != nil {
-			return unknown
+			return stays
 		}
 	}
 	return fateOf(b)
@@ -146,16 +153,13 @@ func fateOf(b []byte) fate {
 	m, err := jsonrpc.Parse(b)
 	switch {
 	case err != nil, m.Kind == jsonrpc.Request && m.Method == "initialize":
-		return unknown
+		return stays // a session that begins anew is the client's own recovery
 	case m.Kind != jsonrpc.Batch:
-		if passing(m) {
-			return idle
-		}
-		return again
+		return fateOfOne(m)
 	}
 	all, err := jsonrpc.ParseBatch(b)
 	if err != nil || len(all) == 0 {
-		return unknown
+		return stays
 	}
 	dropped, answers := 0, 0
 	for _, m := range all {
@@ -168,11 +172,21 @@ func fateOf(b []byte) fate {
 	}
 	switch {
 	case dropped == len(all):
-		return idle
+		return drop
 	case answers > 0:
-		return unknown // half of it belongs to the old session
+		return stays // half of it belongs to the old session
 	}
-	return again
+	return repeat
+}
+
+func fateOfOne(m jsonrpc.Message) fate {
+	switch {
+	case passing(m):
+		return drop
+	case m.Kind == jsonrpc.Notification && m.Method == "notifications/initialized":
+		return done
+	}
+	return repeat
 }
 
 // passing reports whether a message is about another of its own session: a
@@ -185,18 +199,10 @@ func passing(m jsonrpc.Message) bool {
 // track remembers what a message that the server accepted has set.
 func (x *exchange) track() {
 	b, ok := x.body.Whole(mostTracked)
-	if !ok || !strings.Contains(string(b), "etLevel") && !strings.Contains(string(b), "ubscribe") {
+	if !ok || !bytes.Contains(b, []byte("etLevel")) && !bytes.Contains(b, []byte("ubscribe")) {
 		return
 	}
-	m, err := jsonrpc.Parse(b)
-	all := []jsonrpc.Message{m}
-	if m.Kind == jsonrpc.Batch {
-		all, err = jsonrpc.ParseBatch(b)
-	}
-	if err != nil {
-		return
-	}
-	grown := 0
+	all, grown := messages(b), 0
 	x.s.mu.Lock()
 	for _, m := range all {
 		grown += x.s.replay.note(m)

@@ -113,7 +113,8 @@ func (t *transport) launch(ctx context.Context, s *session, trigger *http.Reques
 		told(f.err)
 	}
 	if !t.o.Book.run(fly) {
-		fly() // the Book is closed, and the context with it
+		cancel() // the Book is closed
+		fly()
 	}
 }
 

@@ -26,12 +26,8 @@ func (x *exchange) stale() bool {
 	if !answer {
 		return false
 	}
-	m, err := jsonrpc.Parse(read.Bytes())
-	all := []jsonrpc.Message{m}
-	if m.Kind == jsonrpc.Batch {
-		all, err = jsonrpc.ParseBatch(read.Bytes())
-	}
-	return err == nil && len(all) > 0 && !x.s.asks(all)
+	all := messages(read.Bytes())
+	return len(all) > 0 && !x.s.asks(all)
 }
 
 // mayAnswer reports whether what d reads is not a message with a method.
@@ -61,48 +57,64 @@ func (s *session) asks(all []jsonrpc.Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range all {
-		if m.Kind != jsonrpc.Response || s.asked.has(idText(m.ID)) {
+		if s.blind || m.Kind != jsonrpc.Response || s.asked.has(idText(m.ID)) {
 			return true
 		}
 	}
 	return false
 }
 
-// heard takes note of an event of the session as it is now, for as long as it
-// may be mistaken for the one before.
-func (s *session) heard(id, data []byte) {
-	if len(id) == 0 && !bytes.Contains(data, []byte(`"method"`)) {
-		return
+// heard takes note of an event of the session in its turn, if there was another
+// before that it may be mistaken for.
+func (s *session) heard(turn int, e event) {
+	var asked []jsonrpc.Message
+	if bytes.Contains(e.data, []byte(`method"`)) {
+		asked = messages(e.data)
 	}
-	m, err := jsonrpc.Parse(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.turn == 0 {
+	if turn == 0 || s.turn != turn {
 		return
 	}
-	if len(id) > 0 {
-		s.events.add(string(id))
+	s.blind = s.blind || e.part
+	if len(e.id) > 0 && len(e.id) <= mostID {
+		s.events.add(string(e.id))
 	}
-	if err == nil && m.Kind == jsonrpc.Request {
-		s.asked.add(idText(m.ID))
+	for _, m := range asked {
+		if m.Kind == jsonrpc.Request {
+			s.asked.add(idText(m.ID))
+		}
 	}
 }
 
-// listen has the requests of the server heard in the stream that answers a
-// message.
+// messages returns what b consists of, a batch or one; nothing if it cannot be
+// read.
+func messages(b []byte) []jsonrpc.Message {
+	m, err := jsonrpc.Parse(b)
+	if err == nil && m.Kind == jsonrpc.Batch {
+		all, _ := jsonrpc.ParseBatch(b)
+		return all
+	}
+	if err != nil {
+		return nil
+	}
+	return []jsonrpc.Message{m}
+}
+
+// listen has the requests of the server heard in an answer that is a stream.
 func (x *exchange) listen(res *http.Response) {
-	if x.s.now().turn == 0 || mediaType(res.Header) != "text/event-stream" || res.Header.Get("Content-Encoding") != "" {
+	turn := x.at.turn
+	if turn == 0 || mediaType(res.Header) != "text/event-stream" {
 		return
 	}
-	src, turn := res.Body, x.at.turn
-	cut := &events{limit: 1 << 20}
+	if res.Header.Get("Content-Encoding") != "" {
+		x.s.heard(turn, event{part: true})
+		return
+	}
+	src, cut := res.Body, new(events)
 	res.Body = &body{Reader: readerFunc(func(p []byte) (int, error) {
 		n, err := src.Read(p)
-		cut.write(p[:n], func(_ []byte, e event) {
-			if x.s.now().turn == turn {
-				x.s.heard(e.id, e.data)
-			}
-		})
+		cut.write(p[:n], func(_ []byte, e event) { x.s.heard(turn, e) })
 		return n, err
 	}), src: src}
 }

@@ -37,7 +37,8 @@ type session struct {
 	wanted  bool // there was a stream once, so the server has them
 	replay  memory
 	asked   recent // requests of the server, since it was replaced
-	events  recent // ids of events, likewise
+	blind   bool   // there may be requests that were not seen
+	events  recent // ids of events since then
 }
 
 func newSession(k key, params json.RawMessage) *session {
@@ -70,7 +71,7 @@ func (s *session) view() view { return view{s.id, s.turn, s.version, s.renewed} 
 func (s *session) adopt(fresh upstream) {
 	s.id, s.since, s.lists = fresh.id, time.Now(), fresh.lists
 	s.turn++
-	s.asked, s.events = recent{}, recent{}
+	s.asked, s.blind, s.events = recent{}, false, recent{}
 	close(s.renewed)
 	s.renewed = make(chan struct{})
 }

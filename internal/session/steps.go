@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -55,15 +57,36 @@ func (t *transport) replace(ctx context.Context, s *session, trigger *http.Reque
 	if _, err := t.tell(ctx, trigger, at, message{method: "notifications/initialized"}); err != nil {
 		return fresh, err
 	}
+	return fresh, t.restore(ctx, trigger, at, sets)
+}
+
+// mostAtOnce is how many settings are restored at the same time.
+const mostAtOnce = 8
+
+// restore sets what the client had set. What the server does not take is left
+// out, unless that means that this session is lost, too.
+func (t *transport) restore(ctx context.Context, trigger *http.Request, at view, sets []message) error {
+	var all sync.WaitGroup
+	var lost atomic.Bool
+	turns := make(chan struct{}, mostAtOnce)
 	for _, m := range sets {
-		switch refused, err := t.ask(ctx, trigger, at, m); {
-		case refused == "404" || refused == "400":
-			return fresh, &failure{reason: "refused"}
-		case err != nil:
-			t.o.Log.WarnContext(ctx, "a setting of a lost session is not in its successor", "method", m.method, "target", s.key.target, "error", reason(err))
-		}
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			refused, err := t.ask(ctx, trigger, at, m)
+			if refused != "" {
+				lost.Store(true)
+			}
+			if err != nil {
+				t.o.Log.WarnContext(ctx, "a lost session had a setting that the server does not take again", "method", m.method, "target", target(trigger), "reason", reason(err))
+			}
+		})
 	}
-	return fresh, nil
+	all.Wait()
+	if lost.Load() {
+		return &failure{reason: "refused"}
+	}
+	return nil
 }
 
 // initialize begins a session with what the client had sent to begin its own.

@@ -27,7 +27,7 @@ type holding struct {
 	live  func() bool               // the session is still the client's
 	tick  func(ctx context.Context) // on each light tick while a leg stands
 	greet func() []string           // notifications for the client after a healing, each without a line break
-	seen  func(data []byte)         // the data of each event, valid during the call only
+	seen  func(event)               // each event, and each part of one that is not held
 	note  func(Event)               // Kind alone is set
 	over  <-chan struct{}           // closed when the stream must not be opened again
 	light time.Duration             // between two ticks; the longest wait between two tries
@@ -137,13 +137,10 @@ func (s *stream) heed(e event) {
 	if e.hasRetry {
 		s.pace.retry = e.retry
 	}
-	if e.data == nil {
-		return
+	if s.seen != nil && (e.data != nil || e.part) {
+		s.seen(e)
 	}
 	s.pace.proved = s.pace.proved || len(e.data) > 0
-	if s.seen != nil {
-		s.seen(e.data)
-	}
 }
 
 // Close ends the leg, and waits for whoever works for the stream.

@@ -43,7 +43,7 @@ func newPlay(t *testing.T, answer func(n int, last string) (*http.Response, bool
 	p.h = holding{
 		open: p.open, live: func() bool { return !p.dead.Load() }, light: time.Minute,
 		note: func(e Event) { p.locked(func() { p.notes = append(p.notes, e.Kind) }) },
-		seen: func(b []byte) { p.locked(func() { p.seen = append(p.seen, string(b)) }) },
+		seen: func(e event) { p.locked(func() { p.seen = append(p.seen, string(e.data)) }) },
 	}
 	for _, c := range change {
 		c(p)

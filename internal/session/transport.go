@@ -85,11 +85,11 @@ func (x *exchange) pass(res *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, named := sessionID(res.Header)
 	if res.StatusCode < 300 {
+		id, _ := sessionID(res.Header)
 		x.s.answered(x.at, x.req.Header, id)
 	}
-	if named {
+	if len(res.Header[headerSession]) > 0 {
 		res.Header[headerSession] = []string{x.s.key.id}
 	}
 	return res, nil
