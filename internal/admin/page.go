@@ -12,8 +12,10 @@ var page embed.FS
 var pageFiles = map[string]pageFile{
 	"/{$}":      {"page.html", "text/html; charset=utf-8"},
 	"/page.css": {"page.css", "text/css; charset=utf-8"},
-	"/page.js":  {"page.js", "text/javascript; charset=utf-8"}, // a system's own idea of .js may be text/plain
+	"/page.js":  {"page.js", script}, "/dom.js": {"dom.js", script}, "/plot.js": {"plot.js", script}, "/requests.js": {"requests.js", script},
 }
+
+const script = "text/javascript; charset=utf-8" // a system's own idea of .js may be text/plain
 
 type pageFile struct{ name, mediaType string }
 
