@@ -40,6 +40,7 @@ type Record struct {
 	// Telemetry's own, set when the request begins and then left alone.
 	Span    trace.Span // nil where requests are not traced
 	Counted any        // where the request is counted, nil if nowhere
+	Remark  *Remark    // becomes Session; nil where there are no sessions
 }
 
 type key struct{}

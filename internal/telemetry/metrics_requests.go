@@ -10,8 +10,8 @@ import (
 // think for minutes.
 var latencies = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 
-// codes are the values of the label code, by the first digit of the status.
-var codes = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+// codeLabels are the values of the label code, by the first digit of the status.
+var codeLabels = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 type requestMetrics struct {
 	requests, bytes, answers, retries *prometheus.CounterVec
@@ -50,7 +50,7 @@ func (m *Metrics) byRule() []*prometheus.MetricVec {
 type Series struct {
 	m        *Metrics
 	rule     Rule
-	codes    [len(codes)]prometheus.Counter
+	codes    [len(codeLabels)]prometheus.Counter
 	bytes    prometheus.Counter
 	inFlight prometheus.Gauge
 	streams  prometheus.Gauge
@@ -69,7 +69,7 @@ func (m *Metrics) newSeries(r Rule) *Series {
 		duration: q.duration.WithLabelValues(r.Team, r.Name), header: q.header.WithLabelValues(r.Team, r.Name),
 		answers: newWords(q.answers, nil, r.Team, r.Name), retries: newWords(q.retries, nil, r.Team, r.Name),
 	}
-	for i, code := range codes {
+	for i, code := range codeLabels {
 		s.codes[i] = q.requests.WithLabelValues(r.Team, r.Name, r.Kind, code)
 	}
 	if r.Name != "" { // no token is attached to what is under no rule
@@ -126,7 +126,7 @@ func (m *Metrics) Done(r *record.Record, seconds float64) {
 		s.streams.Dec()
 	}
 	code := r.Status / 100
-	if code < 0 || code >= len(codes) {
+	if code < 0 || code >= len(codeLabels) {
 		code = 0
 	}
 	s.codes[code].Inc()
