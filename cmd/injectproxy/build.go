@@ -35,6 +35,8 @@ type surroundings struct {
 	bundle   string                      // file with the roots that az and its kin trust; "" leaves them the system's
 	notify   func(title, message string) // shows a notification; nil shows none
 	progress *progress                   // tells what is waited for; nil tells nothing
+	traces   *telemetry.Traces           // nil: none
+	audit    *telemetry.Audit            // nil: none
 	environ  []string                    // that az and its kin are run in, after it was cleaned; nil: the process's
 	toolDirs []string                    // where they may be besides PATH; nil: the usual places
 
@@ -87,15 +89,15 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	})
 	in := &instance{
 		around: s, upstream: proxy.NewUpstream(dialer, trust), stats: new(retry.Stats),
-		watch: &observer{log: s.log}, book: session.NewBook(),
-		generations: map[*generation]bool{}, closing: make(chan struct{}),
+		generations: map[*generation]bool{}, closing: make(chan struct{}), book: session.NewBook(),
 	}
 	in.authority.Store(s.authority)
+	in.watch = newObserver(in)
 	identity := identityTransport(proxyFor, trust)
 	identity.DialContext = s.dialIdentity
 	in.sources = newSources(cfg, s, identity, own, in.signedIn)
 	in.Proxy, err = proxy.New(proxy.Options{
-		Dialer: dialer, Upstream: in.upstream, Leaf: in.leaf,
+		Dialer: dialer, Upstream: in.watch.attempt(in.upstream), Leaf: in.leaf,
 		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
 		RulesOnly: cfg.Tunnel.Allow == "rules", TrustHint: trustHint(s.authority),
 		Log: s.log, ErrorLog: telemetry.LibraryLog(s.log, "net/http"), Distrusted: in.watch.distrust.note,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/inject"
@@ -12,13 +13,13 @@ import (
 	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/session"
-	"github.com/injectproxy/injectproxy/internal/token"
 )
 
 // generation is what a change of the configuration replaces: routes, and the
 // tokens that they use. It lasts until its last request has ended.
 type generation struct {
 	cfg      *config.Config
+	since    time.Time // when it took over
 	supplies map[*config.Audience]*supply
 	budget   *replay.Budget
 	over     chan struct{} // closed when another has taken over
@@ -30,7 +31,7 @@ type generation struct {
 func (in *instance) takeOver(cfg *config.Config) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	g := &generation{cfg: cfg, supplies: map[*config.Audience]*supply{}, over: make(chan struct{})}
+	g := &generation{cfg: cfg, since: time.Now(), supplies: map[*config.Audience]*supply{}, over: make(chan struct{})}
 	former := in.current
 	if former != nil && former.cfg.Retry.Memory == cfg.Retry.Memory {
 		g.budget = former.budget // which those in flight use up too
@@ -48,6 +49,7 @@ func (in *instance) takeOver(cfg *config.Config) error {
 	}
 	in.current = g
 	in.generations[g] = true
+	in.watch.measure(cfg) // before a request comes under its rules
 	over := in.SetRules(rules)
 	for s := range g.distinct() {
 		s.users++
@@ -161,10 +163,12 @@ func (in *instance) route(g *generation, r config.Rule) http.RoundTripper {
 		},
 	)}
 	if r.Kind == "mcp" {
-		route = explaining{
-			next: in.keepingSessions(g, r, route), rule: r.Name, audience: r.Audience.Name,
+		mcp := explaining{
+			next: route, rule: r.Name, audience: r.Audience.Name,
 			refusals: r.Unauthorized == "explain", held: newMemory(mostGlimpses),
 		}
+		mcp.next = in.keepingSessions(g, r, beside{mcp})
+		route = mcp
 	}
 	return observed{route}
 }
@@ -181,25 +185,11 @@ func (in *instance) keepingSessions(g *generation, r config.Rule, next http.Roun
 	})
 }
 
-// wantsToken reports whether err is for want of a token, which its answer says
-// how to get.
-func wantsToken(err error) bool {
-	_, ok := errors.AsType[*token.Error](err)
-	return ok
-}
-
 // answeredLate reports whether err is the time-out of a rule, which begins when
 // the request is sent.
 func answeredLate(err error) bool {
 	a, ok := errors.AsType[*proxy.Answer](err)
 	return ok && a.Status == http.StatusGatewayTimeout
-}
-
-// apart returns a context for what goes on beside a request: what is learned
-// of it is not that request's.
-func apart(ctx context.Context) context.Context {
-	own := *record.FromContext(ctx)
-	return record.NewContext(token.WithUse(ctx, new(token.Use)), &own)
 }
 
 var sessionModes = map[string]session.Mode{"heal": session.Heal, "normalise": session.Normalise, "off": session.Off}

@@ -53,4 +53,4 @@ func (l *live) sessionEvents() (latest []liveSession, counts map[string]int64) {
 }
 
 // plots are of requests, by rule and time.
-func (o *observer) plots() telemetry.Plots { return telemetry.Plots{} }
+func (o *observer) plots() telemetry.Plots { return o.history.Snapshot() }

@@ -60,6 +60,7 @@ func (r *reloader) reload() {
 		err = r.in.takeOver(cfg)
 	}
 	r.tell(problems)
+	r.in.watch.metrics.Reloaded(cfg != nil && err == nil)
 	if cfg == nil || err != nil {
 		r.broken(problems, err)
 		return

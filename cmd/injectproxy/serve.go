@@ -32,7 +32,11 @@ with status 0; a second signal ends it at once.
 
 It picks up changes of config.toml and the team files by itself, and on SIGHUP:
 a valid configuration takes over for new requests, a broken one changes nothing
-and is logged with file and line.
+and is logged with file and line. SIGHUP opens the audit file again, too.
+
+Under a rule of kind mcp, a session that its server has lost is replaced unseen
+by the client, unless the rule says otherwise (recover). The address of [admin]
+has a page for a browser, and /metrics, /healthz and /readyz.
 
 On its first start it makes a CA that can speak for the hosts of the rules and
 no others. Clients need two settings: the proxy (HTTPS_PROXY) and that CA.`,
@@ -91,8 +95,15 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	if err != nil {
 		return err
 	}
+	audit, err := openAudit(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer audit.Close()
+	traces := openTraces(log)
+	defer closeTraces(traces, log)
 	status := openAdmin(cfg, log)
-	l, in, err := open(cfg, started, status, log, line)
+	l, in, err := open(cfg, started, status, surroundings{log: log, progress: line, traces: traces, audit: audit})
 	if err != nil {
 		if status != nil {
 			status.Close()
@@ -126,6 +137,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 				started.stopping(limit)
 				return drain(in, limit, signals, log)
 			}
+			audit.Reopen() // it may have been renamed
 			reload()
 		case <-changed:
 			reload()
@@ -136,8 +148,9 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 }
 
 // open makes everything that serve needs, from the CA to the listener. Status,
-// which may be nil, is one of our listeners too.
-func open(cfg *config.Config, started *supervisor, status net.Listener, log *slog.Logger, line *progress) (net.Listener, *instance, error) {
+// which may be nil, is one of our listeners too; around is what there is already.
+func open(cfg *config.Config, started *supervisor, status net.Listener, around surroundings) (net.Listener, *instance, error) {
+	log := around.log
 	home, err := config.Home()
 	if err != nil {
 		return nil, nil, err
@@ -158,10 +171,9 @@ func open(cfg *config.Config, started *supervisor, status net.Listener, log *slo
 	if status != nil {
 		ours = append(ours, status.Addr())
 	}
-	in, err := build(cfg, surroundings{
-		authority: authority, access: policy, listeners: ours, log: log,
-		sessions: sessionsDir(home), bundle: bundleOf(home), notify: notifier(os.Stderr), progress: line,
-	})
+	around.authority, around.access, around.listeners = authority, policy, ours
+	around.sessions, around.bundle, around.notify = sessionsDir(home), bundleOf(home), notifier(os.Stderr)
+	in, err := build(cfg, around)
 	if err != nil {
 		l.Close()
 		return nil, nil, err
@@ -216,7 +228,9 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 			log.Info("stopped", "cut_off", err != nil)
 			return nil
 		case s := <-signals:
-			if s != syscall.SIGHUP && time.Since(began) > echo {
+			if s == syscall.SIGHUP {
+				in.around.audit.Reopen()
+			} else if time.Since(began) > echo {
 				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
 			}
 		}

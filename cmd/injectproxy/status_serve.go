@@ -61,7 +61,7 @@ func serveAdmin(l net.Listener, changes *reloader, listen net.Addr) *adminPort {
 		Plots:  func() any { return watch.plots() },
 		Feed:   &watch.live.feed,
 
-		MetricsFile: changes.in.config().Admin.TokenFile,
+		Metrics: watch.metrics.Handler(), MetricsFile: changes.in.config().Admin.TokenFile,
 		Log: log, ErrorLog: telemetry.LibraryLog(log, "net/http"),
 	})
 	log.Info("status", "address", l.Addr().String(), "page", pageURL(l.Addr()))

@@ -56,11 +56,13 @@ type Options struct {
 	Log      *slog.Logger
 	ErrorLog *log.Logger // for net/http and goproxy
 
-	// What happens to each intercepted request is told in this order: Began once
-	// its rule is known, or that it has none, Answered when the header of its final answer goes
-	// downstream (not if the client leaves before), Done at its end. Any may be
-	// nil. They are called by the goroutine that serves the request, which waits.
-	Began, Answered, Done func(*record.Record)
+	// What happens to each intercepted request is told in this order: Began, with
+	// its header, once its rule is known or that it has none; Answered when the
+	// header of its final answer goes downstream, unless the client leaves before;
+	// Done at its end. Any may be nil. They are called by the goroutine that serves
+	// the request, which waits, and may not change the header or keep it.
+	Began          func(*record.Record, http.Header)
+	Answered, Done func(*record.Record)
 
 	// Tunnel is called for each CONNECT to an authority that no rule names, once
 	// its tunnel stands or could not be made, which made says. What it returns is

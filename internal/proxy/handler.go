@@ -41,7 +41,7 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		x, a = p.choose(rules.Rules, rec, r, rawPath)
 	}
 	if p.o.Began != nil {
-		p.o.Began(rec)
+		p.o.Began(rec, r.Header)
 	}
 	if a != nil {
 		out.answer(a, r)

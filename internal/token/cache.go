@@ -35,9 +35,10 @@ type Options struct {
 	Log     *slog.Logger     // nil discards
 
 	// Around is called before each acquisition, and what it returns after it,
-	// with the token or the error. The context is that of the acquisition. It may
-	// be nil.
-	Around func(context.Context) (context.Context, func(Token, error))
+	// with the token or the error. Ctx is that of the acquisition, which goes on
+	// with the context that is returned; asker is that of the caller who had it
+	// begin, for the values that it carries, and may have ended. It may be nil.
+	Around func(ctx, asker context.Context, ask Ask) (context.Context, func(Token, error))
 }
 
 // Cache keeps the token of one audience: it hands out the one it has, and asks
@@ -115,7 +116,7 @@ func (c *Cache) Token(ctx context.Context) (Token, error) {
 	}
 	// Of all who see that a refresh is due, one swaps the entry, and starts it.
 	if e.due(now, c.o.Margin) && c.current.CompareAndSwap(e, e.attempted(now)) {
-		c.start(quietQuery(e))
+		c.start(ctx, quietQuery(e))
 	}
 	return e.token, nil
 }
@@ -195,7 +196,7 @@ func (c *Cache) wait(ctx context.Context, q query) (Token, error) {
 		return Token{}, err
 	}
 	select {
-	case r := <-c.start(q):
+	case r := <-c.start(ctx, q):
 		t, _ := r.Val.(Token)
 		return t, r.Err
 	case <-ctx.Done():

@@ -21,6 +21,8 @@ type query struct {
 	key  string
 	ask  Ask
 	seen int // the serial of the entry that was found wanting
+
+	asker context.Context // of the caller who began the flight
 }
 
 // plainQuery asks for a token, now that e is none, has ended or has changed.
@@ -54,8 +56,10 @@ func (q query) answered(e *entry, now moment) bool {
 	return !e.has(q.ask.Rejected) && q.ask.Claims == ""
 }
 
-// start starts q's flight, or joins it. The channel need not be read.
-func (c *Cache) start(q query) <-chan singleflight.Result {
+// start starts q's flight for the caller with the context asker, or joins it.
+// The channel need not be read.
+func (c *Cache) start(asker context.Context, q query) <-chan singleflight.Result {
+	q.asker = asker
 	return c.flights.DoChan(q.key, func() (any, error) {
 		if !c.enter() {
 			return nil, c.errClosed()
@@ -110,7 +114,7 @@ func (c *Cache) call(ctx context.Context, q query, done chan<- answer) {
 	epoch := c.failures.epoch()
 	told := func(Token, error) {}
 	if c.o.Around != nil {
-		ctx, told = c.o.Around(ctx)
+		ctx, told = c.o.Around(ctx, q.asker, q.ask)
 	}
 	defer func() {
 		if p := recover(); p != nil {

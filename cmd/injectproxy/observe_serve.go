@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
+)
+
+// openAudit opens the audit file, nil if there is to be none. Whoever wants one
+// does not want requests that are not in it, so that one that cannot be opened
+// is an error.
+func openAudit(cfg *config.Config, log *slog.Logger) (*telemetry.Audit, error) {
+	if cfg.Log.Audit == "" {
+		return nil, nil
+	}
+	a, err := telemetry.OpenAudit(cfg.Log.Audit, log)
+	if err != nil {
+		return nil, &failure{
+			status: exitFailed, err: fmt.Errorf("log.audit: %w", err),
+			hint: "see to the directory and its permissions, or name another file in [log]",
+		}
+	}
+	return a, nil
+}
+
+// openTraces opens what the environment asks for. Settings that cannot be are
+// no reason not to proxy.
+func openTraces(log *slog.Logger) *telemetry.Traces {
+	t, err := telemetry.OpenTraces(context.Background(), version(), log)
+	if err != nil {
+		log.Warn("there are no traces: a setting of the environment cannot be", "error", err, "hint", "correct it, or unset it")
+	}
+	return t
+}
+
+// closeTraces sends what is left.
+func closeTraces(t *telemetry.Traces, log *slog.Logger) {
+	if err := t.Close(); err != nil {
+		log.Warn("the last traces were not sent", "error", err)
+	}
+}
