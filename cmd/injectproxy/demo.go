@@ -25,7 +25,9 @@ func newDemoCommand() *cobra.Command {
 		Long: `demo starts, on loopback and in this process, a simulated Entra authority, a
 protected MCP server, an LLM endpoint that streams, a share service and a web
 site, then the real proxy with the real token path, and sends real requests
-through it. It prints each step and what was seen at both ends.
+through it. It prints each step and what was seen at both ends: who gets a
+token and who does not, a revoked one that is replaced, and an MCP session that
+outlives the restart of its server.
 
 Exit status: 0 if every step held.`,
 		Args: cobra.NoArgs,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -91,40 +90,13 @@ func (s *demoServer) count() int {
 	return len(s.seen)
 }
 
-// serveMCP speaks as much of MCP's streamable HTTP transport (2025-06-18) as a
-// client needs to call one tool.
+// serveMCP is an MCP server at one path.
 func (w *demoWorld) serveMCP(s *demoServer, rw http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/mcp" {
 		fmt.Fprintln(rw, "not the MCP server")
 		return
 	}
-	var call struct {
-		ID     json.RawMessage `json:"id"`
-		Method string          `json:"method"`
-	}
-	if r.Method != http.MethodPost || json.NewDecoder(r.Body).Decode(&call) != nil {
-		http.Error(rw, "POST a JSON-RPC message", http.StatusBadRequest)
-		return
-	}
-	var result any
-	switch call.Method {
-	case "initialize":
-		rw.Header().Set("Mcp-Session-Id", "demo-session")
-		result = map[string]any{
-			"protocolVersion": "2025-06-18", "capabilities": map[string]any{"tools": map[string]any{}},
-			"serverInfo": map[string]any{"name": "demo", "version": "1"},
-		}
-	case "notifications/initialized":
-		rw.WriteHeader(http.StatusAccepted)
-		return
-	case "tools/call":
-		result = map[string]any{"content": []any{map[string]any{"type": "text", "text": "hello, application " + w.caller(r, s.audience)}}}
-	default:
-		http.Error(rw, "unknown method", http.StatusBadRequest)
-		return
-	}
-	rw.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(rw).Encode(map[string]any{"jsonrpc": "2.0", "id": call.ID, "result": result})
+	w.sessions.serve(rw, r, w.caller(r, s.audience))
 }
 
 // caller is the application that a request's token was issued to.

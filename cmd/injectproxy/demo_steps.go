@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/entratest"
 )
@@ -28,9 +30,10 @@ var demoSteps = []demoStep{
 	{"A host in no rule is tunnelled untouched", stepTunnel},
 	{"A revoked token is replaced after one 401", stepRevoked},
 	{"Fifty requests at once share one new token", stepShared},
+	{"A lost MCP session is healed", stepHealed},
 }
 
-const demoInitialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"demo","version":"1"}}}`
+const demoInitialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"` + demoVersion + `","capabilities":{},"clientInfo":{"name":"demo","version":"1"}}}`
 
 func stepRefused(ctx context.Context, w *demoWorld) ([]string, error) {
 	status, _, err := w.post(ctx, w.direct, w.mcp, "/mcp", demoInitialize)
@@ -42,17 +45,19 @@ func stepRefused(ctx context.Context, w *demoWorld) ([]string, error) {
 }
 
 func stepAccepted(ctx context.Context, w *demoWorld) ([]string, error) {
-	var saw []string
-	status, _, err := w.post(ctx, w.through, w.mcp, "/mcp", demoInitialize)
-	if err := verify(err, status == http.StatusOK, "initialize was answered with status %d", status); err != nil {
-		return saw, err
+	agent, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
 	}
-	status, body, err := w.post(ctx, w.through, w.mcp, "/mcp", `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}`)
+	status, body, err := agent.whoami(ctx)
 	known := status == http.StatusOK && strings.Contains(body, demoClient)
 	if err := verify(err, known, "the tool answered %d %s", status, strings.TrimSpace(body)); err != nil {
+		return nil, err
+	}
+	saw := []string{fmt.Sprintf("MCP   initialize, tools/call whoami → %d, known as %s", status, demoClient)}
+	if _, _, err := read(agent.send(ctx, http.MethodDelete, "")); err != nil {
 		return saw, err
 	}
-	saw = append(saw, fmt.Sprintf("MCP   initialize, tools/call whoami → %d, known as %s", status, demoClient))
 	words, err := w.stream(ctx)
 	if err != nil {
 		return saw, err
@@ -146,6 +151,46 @@ func stepShared(ctx context.Context, w *demoWorld) ([]string, error) {
 	all.Wait()
 	saw := []string{fmt.Sprintf("%d requests with a revoked token → %d accepted; Entra was asked %d time(s)", clients, ok, w.tokenRequests()-asked)}
 	return saw, verify(nil, other == 0 && w.tokenRequests()-asked == 1, "all should have been accepted, and Entra asked once")
+}
+
+// demoPatience is how long the server has something to say, and nobody there
+// who hears it.
+const demoPatience = 30 * time.Second
+
+// stepHealed has the server forget its sessions, as it does when it is
+// restarted, under a client that knows nothing of it.
+func stepHealed(ctx context.Context, w *demoWorld) ([]string, error) {
+	const calls = 10
+	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+	defer cancel()
+	agent, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := agent.log(ctx); err != nil {
+		return nil, err
+	}
+	stream, err := agent.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	w.sessions.forget()
+	answered := agent.whoamis(ctx, calls)
+	begun, ran := w.sessions.counted()
+	saw := []string{
+		fmt.Sprintf("%d calls in a session that the server has forgotten → %d answered", calls, answered),
+		fmt.Sprintf("the server saw initialize %d time(s), and ran each call once", begun),
+	}
+	if answered != calls || begun != 1 || ran != calls {
+		saw[1] = fmt.Sprintf("the server saw initialize %d time(s), and ran %d calls", begun, ran)
+		return saw, errors.New("all should have been answered, in one new session, and run once")
+	}
+	if err := w.sessions.say(ctx, "warning", "back again"); err != nil {
+		return saw, err
+	}
+	methods, err := heard(stream, "notifications/message")
+	return append(saw, "on the stream that the client had before: "+strings.Join(methods, ", ")), err
 }
 
 // revoke has Entra revoke the token that the share service accepts, and

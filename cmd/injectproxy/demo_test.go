@@ -39,7 +39,7 @@ func TestDemoHolds(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if !strings.Contains(out, "All 6 steps held.") || strings.Contains(out, "FAILED") {
+	if !strings.Contains(out, "All 7 steps held.") || strings.Contains(out, "FAILED") {
 		t.Errorf("output:\n%s", out)
 	}
 	if strings.Contains(out, "\x1b[") {
@@ -72,8 +72,9 @@ func TestDemoFailsWhenAStepDoesNotHold(t *testing.T) {
 		// The site's port is not known when the configuration is written, so a
 		// server that is in a rule takes the site's part.
 		{"the site is in a rule", demoOptions{}, func(w *demoWorld) { w.site = w.share }, "4"},
-		{"Entra replays the revoked token", demoOptions{}, func(w *demoWorld) { w.entra.ReplayTokens(true) }, "5, 6"},
+		{"Entra replays the revoked token", demoOptions{}, func(w *demoWorld) { w.entra.ReplayTokens(true) }, "5, 6, 7"},
 		{"one document has an audience of its own", demoOptions{config: splitAudience}, nil, "6"},
+		{"sessions are left alone", replace(`"mcp"`, "\"mcp\"\nrecover  = \"off\""), nil, "7"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,7 +86,7 @@ func TestDemoFailsWhenAStepDoesNotHold(t *testing.T) {
 			if _, failed, _ := strings.Cut(err.Error(), ": "); failed != tt.failed {
 				t.Errorf("failed steps: %s, want %s\n%s", failed, tt.failed, out)
 			}
-			if strings.Contains(out, "All 6 steps held") || !strings.Contains(out, "FAILED") {
+			if strings.Contains(out, "All 7 steps held") || !strings.Contains(out, "FAILED") {
 				t.Errorf("output:\n%s", out)
 			}
 		})

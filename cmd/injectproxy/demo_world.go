@@ -47,6 +47,8 @@ type demoWorld struct {
 	site   *demoServer // in no rule
 	events chan struct{}
 
+	sessions *demoSessions // of the MCP server
+
 	instance *instance
 	served   chan error
 	proxyURL *url.URL // with the credential
@@ -59,7 +61,7 @@ type demoWorld struct {
 
 // newDemoWorld starts everything. On error nothing is left running.
 func newDemoWorld(o demoOptions) (w *demoWorld, err error) {
-	w = &demoWorld{served: make(chan error, 1), events: make(chan struct{})}
+	w = &demoWorld{served: make(chan error, 1), events: make(chan struct{}), sessions: newDemoSessions()}
 	defer func() {
 		if err != nil {
 			w.close()

@@ -13,7 +13,6 @@ import (
 	"github.com/injectproxy/injectproxy/internal/replay"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/session"
-	"github.com/injectproxy/injectproxy/internal/token"
 )
 
 // generation is what a change of the configuration replaces: routes, and the
@@ -164,10 +163,12 @@ func (in *instance) route(g *generation, r config.Rule) http.RoundTripper {
 		},
 	)}
 	if r.Kind == "mcp" {
-		route = explaining{
-			next: in.keepingSessions(g, r, route), rule: r.Name, audience: r.Audience.Name,
+		mcp := explaining{
+			next: route, rule: r.Name, audience: r.Audience.Name,
 			refusals: r.Unauthorized == "explain", held: newMemory(mostGlimpses),
 		}
+		mcp.next = in.keepingSessions(g, r, beside{mcp})
+		route = mcp
 	}
 	return observed{route}
 }
@@ -184,25 +185,11 @@ func (in *instance) keepingSessions(g *generation, r config.Rule, next http.Roun
 	})
 }
 
-// wantsToken reports whether err is for want of a token, which its answer says
-// how to get.
-func wantsToken(err error) bool {
-	_, ok := errors.AsType[*token.Error](err)
-	return ok
-}
-
 // answeredLate reports whether err is the time-out of a rule, which begins when
 // the request is sent.
 func answeredLate(err error) bool {
 	a, ok := errors.AsType[*proxy.Answer](err)
 	return ok && a.Status == http.StatusGatewayTimeout
-}
-
-// apart returns a context for what goes on beside a request: what is learned
-// of it is not that request's.
-func apart(ctx context.Context) context.Context {
-	own := *record.FromContext(ctx)
-	return record.NewContext(token.WithUse(ctx, new(token.Use)), &own)
 }
 
 var sessionModes = map[string]session.Mode{"heal": session.Heal, "normalise": session.Normalise, "off": session.Off}

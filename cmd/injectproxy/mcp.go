@@ -110,10 +110,7 @@ func (t explaining) answer(r *http.Request, res *http.Response, err error) *prox
 // token and waiting would not help.
 func noToken(err error) *proxy.Answer {
 	a, ok := errors.AsType[*proxy.Answer](err)
-	if !ok || a.Status == http.StatusServiceUnavailable {
-		return nil
-	}
-	if _, ok := errors.AsType[*token.Error](a.Err); !ok {
+	if !ok || a.Status == http.StatusServiceUnavailable || !wantsToken(a) {
 		return nil
 	}
 	answer := *a

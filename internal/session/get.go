@@ -44,19 +44,24 @@ func (x *exchange) get() (*http.Response, error) {
 // and another could be put in its place.
 func (x *exchange) reopen(res *http.Response) (*http.Response, error) {
 	why := symptom(res)
-	if why == "" || !x.proved(why) {
+	if why == "" {
 		return res, nil
 	}
-	if err := x.recover(why); err != nil {
-		if x.t.o.Explains == nil || !x.t.o.Explains(err) {
-			return res, nil
-		}
+	err := x.prove(why)
+	if err == nil {
+		err = x.recover(why)
+	}
+	switch {
+	case err == nil:
+	case x.t.o.Explains != nil && x.t.o.Explains(err):
 		spend(res)
 		return nil, err
+	default:
+		return res, nil
 	}
 	spend(res)
 	x.resume("")
-	res, err := x.send(x.s.now())
+	res, err = x.send(x.s.now())
 	if err != nil {
 		return nil, err
 	}
@@ -67,18 +72,27 @@ func (x *exchange) reopen(res *http.Response) (*http.Response, error) {
 	return res, nil
 }
 
-// proved reports whether the sign of a lost session means that. A server that
-// has no stream for a GET may say so with 404, too: where there never was one,
-// it is asked.
-func (x *exchange) proved(why string) bool {
+// errStands says that a session is not lost.
+var errStands = errors.New("session: the session stands")
+
+// prove returns nil if the sign of a lost session means that. A server that has
+// no stream for a GET may say so with 404, too: where there never was one, it is
+// asked.
+func (x *exchange) prove(why string) error {
 	x.s.mu.Lock()
 	wanted := x.s.wanted
 	x.s.mu.Unlock()
 	if wanted || why != "404" {
-		return true
+		return nil
 	}
-	refused, _ := x.t.ask(x.t.apart(x.req.Context()), x.req, x.at, message{method: "ping"})
-	return refused != ""
+	refused, err := x.t.ask(x.t.apart(x.req.Context()), x.req, x.at, message{method: "ping"})
+	switch {
+	case refused != "":
+		return nil
+	case err != nil:
+		return err
+	}
+	return errStands
 }
 
 // resume has the request name the last event that the client has, or none.
