@@ -18,7 +18,8 @@ type command struct {
 	Do        string         `json:"do"` // connect · call · level · subscribe · end
 	Tool      string         `json:"tool,omitempty"`
 	Arguments map[string]any `json:"arguments,omitempty"`
-	Times     int            `json:"times,omitempty"` // at once
+	Times     int            `json:"times,omitempty"`    // at once
+	Patience  int            `json:"patience,omitempty"` // of a TypeScript client, in ms
 	Level     string         `json:"level,omitempty"`
 	URI       string         `json:"uri,omitempty"`
 }
@@ -160,13 +161,25 @@ func (s *sessionClient) next(what string, wanted func(line) bool) (line, error) 
 
 // do has the client do c and returns what came of it.
 func (s *sessionClient) do(c command) (line, error) {
-	b, err := json.Marshal(c)
-	if err != nil {
+	if err := s.tell(c); err != nil {
 		return line{}, err
 	}
-	if _, err := fmt.Fprintf(s.in, "%s\n", b); err != nil {
-		return line{}, fmt.Errorf("%s: %w", s.name, err)
+	return s.outcome(c)
+}
+
+// tell has the client begin to do c, and outcome returns what came of it.
+func (s *sessionClient) tell(c command) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
 	}
+	if _, err := fmt.Fprintf(s.in, "%s\n", b); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return nil
+}
+
+func (s *sessionClient) outcome(c command) (line, error) {
 	return s.next("the outcome of "+c.Do, func(l line) bool { return l.Did == c.Do })
 }
 

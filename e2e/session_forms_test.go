@@ -42,18 +42,19 @@ var lossForms = []form{
 // forgetful is a server of the Go SDK that forgets its sessions when it is
 // told to, and then says so in the given form.
 type forgetful struct {
+	t       *testing.T
 	form    form
 	options *mcp.StreamableHTTPOptions
 
-	mu      sync.Mutex
-	server  http.Handler
-	known   map[string]bool // sessions
-	began   int             // sessions, since
-	called  int             // calls that it carried out, since
+	mu     sync.Mutex
+	server http.Handler
+	known  map[string]bool // sessions
+	began  int             // sessions, since
+	called int             // calls that it carried out, since
 }
 
-func newForgetful(f form, o *mcp.StreamableHTTPOptions) *forgetful {
-	s := &forgetful{form: f, options: o}
+func newForgetful(t *testing.T, f form, o *mcp.StreamableHTTPOptions) *forgetful {
+	s := &forgetful{t: t, form: f, options: o}
 	s.forget()
 	return s
 }
@@ -62,6 +63,7 @@ func newForgetful(f form, o *mcp.StreamableHTTPOptions) *forgetful {
 // stay open, as behind a balancer that leads new requests elsewhere.
 func (s *forgetful) forget() {
 	server := mcp.NewServer(&mcp.Implementation{Name: "forgetful", Version: "1"}, &mcp.ServerOptions{GetSessionID: s.begin})
+	s.t.Cleanup(func() { closeSessions(server) })
 	mcp.AddTool(server, &mcp.Tool{Name: "count"}, func(context.Context, *mcp.CallToolRequest, struct{}) (*mcp.CallToolResult, any, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -121,7 +123,7 @@ func TestEachFormOfALostSessionIsHealed(t *testing.T) {
 	for i, f := range append(lossForms, other) {
 		for _, protocol := range []string{"h1", "h2"} {
 			path := fmt.Sprintf("/%s/%d", protocol, i)
-			servers[path] = newForgetful(f, &mcp.StreamableHTTPOptions{DisableLocalhostProtection: true})
+			servers[path] = newForgetful(t, f, &mcp.StreamableHTTPOptions{DisableLocalhostProtection: true})
 			mux.Handle(path, servers[path])
 		}
 	}
@@ -192,7 +194,7 @@ func callAtOnce(t *testing.T, c *mcp.ClientSession, n int) []error {
 func TestUnknownMethodIsNoLostSession(t *testing.T) {
 	t.Parallel()
 	w, g := newWorld(t), newGateway(t)
-	server := newForgetful(form{}, &mcp.StreamableHTTPOptions{Stateless: true, DisableLocalhostProtection: true})
+	server := newForgetful(t, form{}, &mcp.StreamableHTTPOptions{Stateless: true, DisableLocalhostProtection: true})
 	u := w.upstream("mcp.corp.test", g.token, http2too, server)
 	p := w.serve(options{rules: g.rules(`kind = "mcp"`, u.url+"/"), hidden: []string{g.token}})
 	for _, protocol := range []string{"h1", "h2"} {

@@ -33,11 +33,11 @@ type message struct {
 func (m message) openGet() bool   { return m.method == http.MethodGet && m.status == http.StatusOK }
 func (m message) missedGet() bool { return m.method == http.MethodGet && m.down }
 
-// mortal is the reference server, which can be killed and started again behind
-// the same address. Nobody is there in between.
+// mortal is a server that can be killed and started again behind the same
+// address. Nobody is there in between.
 type mortal struct {
-	t *testing.T
-	n node
+	t     *testing.T
+	begin func() (address string, kill func())
 
 	mu       sync.Mutex
 	address  string // empty: down
@@ -47,9 +47,16 @@ type mortal struct {
 	changed  chan struct{}     // closed and replaced when messages changes
 }
 
+// newMortal returns the reference server.
 func newMortal(t *testing.T, n node) *mortal {
 	t.Helper()
-	m := &mortal{t: t, n: n, clients: map[string]string{}, changed: make(chan struct{})}
+	return begun(t, func() (string, func()) { return startEverything(t, n) })
+}
+
+// begun returns the server that begin starts.
+func begun(t *testing.T, begin func() (address string, kill func())) *mortal {
+	t.Helper()
+	m := &mortal{t: t, begin: begin, clients: map[string]string{}, changed: make(chan struct{})}
 	m.start()
 	t.Cleanup(m.stop)
 	return m
@@ -57,7 +64,7 @@ func newMortal(t *testing.T, n node) *mortal {
 
 func (m *mortal) start() {
 	m.t.Helper()
-	address, kill := startEverything(m.t, m.n)
+	address, kill := m.begin()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.address, m.kill = address, kill

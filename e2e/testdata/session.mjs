@@ -22,9 +22,11 @@ const connect = async () => {
   transport = new StreamableHTTPClientTransport(new URL(url));
   await client.connect(transport);
 };
-const call = async ({ tool, arguments: args }) => {
+const call = async ({ tool, arguments: args, patience }) => {
+  const params = { name: tool, arguments: args };
+  const options = { timeout: patience ?? 60_000 };
   try {
-    return { text: (await client.callTool({ name: tool, arguments: args })).content.map((c) => c.text).join("\n") };
+    return { text: (await (sdk === "1" ? client.callTool(params, undefined, options) : client.callTool(params, options))).content.map((c) => c.text).join("\n") };
   } catch (e) {
     return failure(e);
   }
