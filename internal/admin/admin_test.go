@@ -13,13 +13,18 @@ import (
 )
 
 // start returns the address of a server that admits whoever shows "right".
-func start(t *testing.T, ready *atomic.Bool) string {
+func start(t *testing.T, ready *atomic.Bool, change ...func(*Options)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return startOn(t, "127.0.0.1:0", ready, change...)
+}
+
+func startOn(t *testing.T, listen string, ready *atomic.Bool, change ...func(*Options)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(l.Addr(), Options{
+	o := Options{
 		Admit: func(net.Conn) func([]string) error {
 			return func(h []string) error {
 				if slices.Equal(h, []string{"right"}) {
@@ -30,7 +35,11 @@ func start(t *testing.T, ready *atomic.Bool) string {
 		},
 		Ready:  ready.Load,
 		Status: func() any { return map[string]string{"detail": "shown"} },
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	s := New(l.Addr(), o)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -42,6 +51,13 @@ func start(t *testing.T, ready *atomic.Bool) string {
 
 // ask returns the status and body of one request; header is names and values.
 func ask(t *testing.T, method, addr, path, host string, header ...string) (int, string) {
+	t.Helper()
+	status, _, body := askAll(t, method, addr, path, host, header...)
+	return status, body
+}
+
+// askAll is ask that returns the header too.
+func askAll(t *testing.T, method, addr, path, host string, header ...string) (int, http.Header, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
 	if err != nil {
@@ -63,7 +79,7 @@ func ask(t *testing.T, method, addr, path, host string, header ...string) (int, 
 	if res.Header.Get("Access-Control-Allow-Origin") != "" || res.Header.Get("X-Content-Type-Options") != "nosniff" || res.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers: %v", res.Header)
 	}
-	return res.StatusCode, string(b)
+	return res.StatusCode, res.Header, string(b)
 }
 
 func TestStatusIsForThoseWhoAreAdmitted(t *testing.T) {
@@ -112,8 +128,8 @@ func TestOnlyLoopbackNamesAreAnswered(t *testing.T) {
 		"evil.example:" + port: 403, "127.0.0.1.evil.example:" + port: 403, "localhost.evil.example:" + port: 403,
 		"127.0.0.1": 403, "localhost": 403, "127.0.0.1:1": 403, "127.0.0.2:" + port: 403, "0.0.0.0:" + port: 403,
 	} {
-		for _, path := range []string{"/healthz", "/status.json"} {
-			if status, body := ask(t, "GET", addr, path, host, "Authorization", "right"); status != want || want == 403 && strings.Contains(body, "shown") {
+		for _, path := range []string{"/healthz", "/status.json", "/", "/page.js", "/open"} {
+			if status, body := ask(t, "GET", addr, path, host, "Authorization", "right"); status != want || want == 403 && (strings.Contains(body, "shown") || strings.Contains(body, "ticket")) {
 				t.Errorf("Host %s: %d %s, want %d", host, status, body, want)
 			}
 		}
