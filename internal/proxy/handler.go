@@ -113,7 +113,9 @@ func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil && a.Err != nil {
 		p.o.Log.Debug("upstream failed", "authority", x.upstream, "error", a.Err.Error())
 	}
-	w.(*response).answer(a, r)
+	out := w.(*response)
+	out.unread = r.Context().Err() != nil && p.base.Err() == nil // the client has left
+	out.answer(a, r)
 }
 
 func isAnswer(err error) bool {

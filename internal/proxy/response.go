@@ -19,6 +19,7 @@ type response struct {
 	hijacks *registry
 	told    func(*record.Record) // [Options.Answered]; may be nil
 	own     bool                 // the answer is the proxy's own
+	unread  bool                 // the client left before: what is said now is said to nobody
 	last    bool                 // the connection takes no request behind this one
 	http1   bool
 	body    *bodyWatch // of the request, nil without one
@@ -57,6 +58,9 @@ func (w *response) WriteHeader(status int) {
 
 // answered takes note of the final answer.
 func (w *response) answered(status int, stream bool) {
+	if w.unread {
+		return
+	}
 	w.rec.Status, w.rec.Stream, w.rec.Answered = status, stream, time.Now()
 	if w.told != nil {
 		w.told(w.rec)
@@ -121,7 +125,9 @@ func keepAbsent(h http.Header, keys ...string) {
 // Write implements [http.ResponseWriter].
 func (w *response) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
-	w.rec.Bytes += int64(n)
+	if !w.unread {
+		w.rec.Bytes += int64(n)
+	}
 	return n, err
 }
 
@@ -160,7 +166,9 @@ func (c *trackedConn) CloseWrite() error { return closeWrite(c.Conn) }
 // answer sends an answer of the proxy's own.
 func (w *response) answer(a *Answer, r *http.Request) {
 	w.own = true
-	w.rec.Problem = a.Title
+	if !w.unread {
+		w.rec.Problem = a.Title
+	}
 	w.hurry()
 	a.write(w, r)
 }

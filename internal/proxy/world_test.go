@@ -56,6 +56,7 @@ type worldOptions struct {
 	listener  net.Listener
 	upstream  http.RoundTripper
 	limits    limits
+	change    func(*Options) // before the proxy is made; nil changes nothing
 }
 
 // newWorld starts a proxy. Prefixes may name upstreams that were started with
@@ -93,10 +94,14 @@ func newWorld(t testing.TB, origins *authorityForTests, o worldOptions) *world {
 			return func([]string) (string, error) { return "", nil }
 		}
 	}
-	w.proxy, err = New(Options{
+	options := Options{
 		Dialer: d, Upstream: upstream, Leaf: authority.Leaf, Admit: admit, RulesOnly: o.rulesOnly,
 		TrustHint: "trust /path/to/ca.pem", Log: logger, Done: w.done, limits: o.limits,
-	})
+	}
+	if o.change != nil {
+		o.change(&options)
+	}
+	w.proxy, err = New(options)
 	fatal(t, err)
 	w.setRules(o, upstream)
 	served := make(chan error, 1)
