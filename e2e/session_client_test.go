@@ -58,11 +58,13 @@ type sdk struct {
 }
 
 // sdks are all of them. Fetch in Node speaks HTTP/1.1, and Go HTTP/2 unless it
-// is told not to.
-func sdks(n node) []sdk {
+// is told not to. More is for their environment.
+func sdks(n node, more ...string) []sdk {
 	script := func(version string) func(*testing.T, *serving, string, string) *sessionClient {
 		return func(t *testing.T, p *serving, name, url string) *sessionClient {
-			return n.behind(p).session(t, name, n.program, n.script(t, "session.mjs"), url, name, version)
+			c := n.behind(p)
+			c.env = append(c.env, more...)
+			return c.session(t, name, n.program, n.script(t, "session.mjs"), url, name, version)
 		}
 	}
 	goes := func(env ...string) func(*testing.T, *serving, string, string) *sessionClient {
@@ -71,7 +73,7 @@ func sdks(n node) []sdk {
 			if err != nil {
 				t.Fatal(err)
 			}
-			env := append(env, clientVariable+"=session", "HTTPS_PROXY="+p.url(), "SSL_CERT_FILE="+p.bundle())
+			env := append(slices.Concat(env, more), clientVariable+"=session", "HTTPS_PROXY="+p.url(), "SSL_CERT_FILE="+p.bundle())
 			return client{env: env}.session(t, name, self, name+" "+url)
 		}
 	}

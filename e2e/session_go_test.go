@@ -15,7 +15,7 @@ import (
 )
 
 // goSession is testdata/session.mjs on the Go SDK. Where is its name and the
-// server's URL.
+// server's URL; SESSION_RENEWS is heeded as there.
 func goSession(ctx context.Context, where string) error {
 	name, url, _ := strings.Cut(where, " ")
 	s := &sdkSession{name: name, url: url, out: json.NewEncoder(os.Stdout)}
@@ -34,10 +34,27 @@ func goSession(ctx context.Context, where string) error {
 // sdkSession is a session of the Go SDK whose notifications are printed.
 type sdkSession struct {
 	name, url string
-	*mcp.ClientSession
 
-	mu  sync.Mutex
-	out *json.Encoder
+	renewing sync.Mutex
+	mu       sync.Mutex // of what follows
+	session  *mcp.ClientSession
+	out      *json.Encoder
+}
+
+func (s *sdkSession) current() *mcp.ClientSession {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session
+}
+
+// renew begins another session in the place of lost, unless that has been done.
+func (s *sdkSession) renew(ctx context.Context, lost *mcp.ClientSession) error {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	if s.current() != lost {
+		return nil
+	}
+	return s.connect(ctx)
 }
 
 func (s *sdkSession) print(l line) {
@@ -53,16 +70,16 @@ func (s *sdkSession) do(ctx context.Context, c command) line {
 	case "call":
 		return line{Results: s.calls(ctx, c)}
 	case "level":
-		return failure(s.SetLoggingLevel(ctx, &mcp.SetLoggingLevelParams{Level: mcp.LoggingLevel(c.Level)}))
+		return failure(s.current().SetLoggingLevel(ctx, &mcp.SetLoggingLevelParams{Level: mcp.LoggingLevel(c.Level)}))
 	case "subscribe":
-		return failure(s.Subscribe(ctx, &mcp.SubscribeParams{URI: c.URI}))
+		return failure(s.current().Subscribe(ctx, &mcp.SubscribeParams{URI: c.URI}))
 	case "end":
-		return failure(s.Close())
+		return failure(s.current().Close())
 	}
 	return line{Error: "unknown command"}
 }
 
-func (s *sdkSession) connect(ctx context.Context) (err error) {
+func (s *sdkSession) connect(ctx context.Context) error {
 	saw := func(method string, params any) {
 		b, _ := json.Marshal(params)
 		s.print(line{Saw: method, Params: b})
@@ -76,7 +93,10 @@ func (s *sdkSession) connect(ctx context.Context) (err error) {
 			saw("notifications/tools/list_changed", r.Params)
 		},
 	})
-	s.ClientSession, err = c.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: s.url}, nil)
+	session, err := c.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: s.url}, nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = session
 	return err
 }
 
@@ -94,7 +114,14 @@ func (s *sdkSession) call(ctx context.Context, c command) line {
 	if c.Arguments == nil {
 		c.Arguments = map[string]any{} // null is not what a server expects
 	}
-	r, err := s.CallTool(ctx, &mcp.CallToolParams{Name: c.Tool, Arguments: c.Arguments})
+	params := &mcp.CallToolParams{Name: c.Tool, Arguments: c.Arguments}
+	session := s.current()
+	r, err := session.CallTool(ctx, params)
+	if errors.Is(err, mcp.ErrSessionMissing) && os.Getenv("SESSION_RENEWS") != "" {
+		if err = s.renew(ctx, session); err == nil {
+			r, err = s.current().CallTool(ctx, params)
+		}
+	}
 	if err != nil {
 		return failure(err)
 	}

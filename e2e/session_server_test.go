@@ -70,6 +70,17 @@ func (m *mortal) start() {
 	m.address, m.kill = address, kill
 }
 
+// replace has another server take over before this one is killed: somebody is
+// there all the time, who knows no session.
+func (m *mortal) replace() {
+	m.t.Helper()
+	m.mu.Lock()
+	kill := m.kill
+	m.mu.Unlock()
+	m.start()
+	kill()
+}
+
 // stop kills the server, with whatever it was doing.
 func (m *mortal) stop() {
 	m.mu.Lock()

@@ -164,9 +164,8 @@ func TestSessionIsLostWithoutRecovery(t *testing.T) {
 	u := w.upstream("mcp.corp.test", g.token, http2too, m)
 	p := w.serve(options{rules: g.rules("kind = \"mcp\"\nrecover = \"off\"", u.url+"/mcp"), hidden: []string{g.token}})
 	clients := begin(t, n, p, m, u.url+"/mcp")
-	m.stop()
 	m.forget()
-	m.start()
+	m.replace()
 	together(t, clients, func(c *sessionClient) error {
 		calls, err := c.do(echoes("again", 10))
 		for _, r := range calls.Results {

@@ -1,6 +1,8 @@
 // A client that does as the lines of its stdin say, over one session, and
 // prints what comes of each, and each notification, as a line of JSON.
-// Arguments: the server's URL, its own name, and the SDK's major version.
+// Arguments: the server's URL, its own name, and the SDK's major version. With
+// SESSION_RENEWS set it does what the specification wants of a client whose
+// session is answered 404: it begins another, and calls again.
 import { createInterface } from "node:readline";
 
 const [url, name, sdk] = process.argv.slice(2);
@@ -22,11 +24,24 @@ const connect = async () => {
   transport = new StreamableHTTPClientTransport(new URL(url));
   await client.connect(transport);
 };
+let renewing;
+const renewed = async (f) => {
+  const lost = transport;
+  try {
+    return await f();
+  } catch (e) {
+    if (!process.env.SESSION_RENEWS || (e.data?.status ?? e.code) !== 404) throw e;
+    if (transport === lost) renewing ??= connect().finally(() => (renewing = undefined));
+    await renewing;
+    return f();
+  }
+};
 const call = async ({ tool, arguments: args, patience }) => {
   const params = { name: tool, arguments: args };
   const options = { timeout: patience ?? 60_000 };
+  const called = () => (sdk === "1" ? client.callTool(params, undefined, options) : client.callTool(params, options));
   try {
-    return { text: (await (sdk === "1" ? client.callTool(params, undefined, options) : client.callTool(params, options))).content.map((c) => c.text).join("\n") };
+    return { text: (await renewed(called)).content.map((c) => c.text).join("\n") };
   } catch (e) {
     return failure(e);
   }
