@@ -37,6 +37,7 @@ type Traces struct {
 	tracer   trace.Tracer
 	reads    bool // the client's traceparent
 	writes   bool // ours, in its place
+	flush    time.Duration
 }
 
 // flushTime is how long the last spans may take on their way at the end.
@@ -57,7 +58,7 @@ func OpenTraces(ctx context.Context, version string, log *slog.Logger) (*Traces,
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	t := new(Traces)
+	t := &Traces{flush: flushTime}
 	t.reads, t.writes = propagates()
 	complaints := &complaints{log: log}
 	otel.SetErrorHandler(complaints) // the library has no other place for these
@@ -134,12 +135,12 @@ func newExporter(ctx context.Context, name string) (sdktrace.SpanExporter, error
 	return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL %q: want http/protobuf or grpc", protocol)
 }
 
-// Close sends what is left, for 5 s at most.
+// Close sends what is left, for 5 s at most. Nothing is traced after it.
 func (t *Traces) Close() error {
 	if t == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	ctx, cancel := context.WithTimeout(context.Background(), t.flush)
 	defer cancel()
 	return t.provider.Shutdown(ctx)
 }
