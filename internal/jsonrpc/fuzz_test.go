@@ -23,6 +23,12 @@ func FuzzParse(f *testing.F) {
 			t.Fatal("accepted what is not JSON")
 		}
 		if m.Kind == Batch {
+			all, err := ParseBatch(b)
+			for _, m := range all {
+				if err != nil || m.Kind == Batch || m.Kind == 0 {
+					t.Fatalf("%+v beside %v", all, err)
+				}
+			}
 			return
 		}
 		var members map[string]json.RawMessage
@@ -34,6 +40,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if id := members["id"]; m.ID != nil && (!bytes.Equal(id, m.ID) || !bytes.Contains(b, m.ID)) || m.ID == nil && id != nil && string(id) != "null" {
 			t.Fatalf("id %q, want %q", m.ID, id)
+		}
+		if params := members["params"]; m.Params != nil && !bytes.Equal(params, m.Params) || string(members["result"]) != string(m.Result) {
+			t.Fatalf("params %q, result %q", m.Params, m.Result)
 		}
 		var method string
 		json.Unmarshal(members["method"], &method)

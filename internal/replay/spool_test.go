@@ -222,3 +222,31 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 		t.Error("a nil budget holds something")
 	}
 }
+
+func TestWholeIsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	for name, declared := range map[string]int64{"declared": int64(len(data)), "undeclared": -1} {
+		s := newSpool(io.NopCloser(bytes.NewReader(data)), declared, 1<<20, NewBudget(1<<20))
+		tap := opened(t, s)
+		if _, ok := s.whole(1 << 20); ok {
+			t.Errorf("%s: whole before it was read", name)
+		}
+		io.CopyN(io.Discard, tap, 50_000)
+		if _, ok := s.whole(1 << 20); ok && declared < 0 {
+			t.Errorf("%s: whole before its end", name)
+		}
+		io.Copy(io.Discard, tap)
+		if _, ok := s.whole(int64(len(data)) - 1); ok {
+			t.Errorf("%s: more than was asked for", name)
+		}
+		if got, ok := s.whole(int64(len(data))); !ok || !bytes.Equal(got, data) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), ok)
+		}
+		s.finish()
+		if _, ok := s.whole(1 << 20); ok {
+			t.Errorf("%s: whole although it is let go", name)
+		}
+		tap.Close()
+	}
+}
