@@ -114,7 +114,10 @@ func streams(res *http.Response) bool {
 // session is not the one that the client began.
 func (x *exchange) holding(fresh bool) holding {
 	s, t, at := x.s, x.t, x.at
-	beside := func(ctx context.Context) *exchange { return &exchange{t: t, s: s, req: x.req.WithContext(ctx)} }
+	// A tick may last while the next leg is opened: each has a context of its own.
+	beside := func(ctx context.Context) *exchange {
+		return &exchange{t: t, s: s, req: x.req.WithContext(t.apart(ctx))}
+	}
 	return holding{
 		open: func(ctx context.Context, last string) (*http.Response, bool, error) {
 			y, before := beside(ctx), at.turn
