@@ -26,7 +26,7 @@ import (
 const watchEvery = 2 * time.Second
 
 func newStatusCommand(g *globals) *cobra.Command {
-	var asJSON, watch bool
+	var asJSON, watch, page bool
 	var address string
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -37,15 +37,25 @@ expiry, and how the configuration in use compares with the files: problems of a
 changed file that was not taken over, settings that wait for a restart, and teams
 that are off. Tokens appear as fingerprints.
 
+--open shows the same, and each request as it happens, as a page in the browser.
+Where there is no browser to be opened it prints a URL, which lets one in once
+and for 30 seconds.
+
 Exit status: 0, or 1 if no serve answers.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if page && (asJSON || watch) {
+				return usageError("--open goes with neither --json nor --watch")
+			}
 			address, err := g.adminAddress(address)
 			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()
+			if page {
+				return openPage(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), address)
+			}
 			for {
 				if err := showStatus(ctx, cmd.OutOrStdout(), address, asJSON, watch); err != nil {
 					return err
@@ -63,6 +73,7 @@ Exit status: 0, or 1 if no serve answers.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every two seconds")
+	cmd.Flags().BoolVar(&page, "open", false, "open the status page in a browser")
 	cmd.Flags().StringVar(&address, "address", "", "`address` of the status port, in place of the file's")
 	return cmd
 }
@@ -116,14 +127,19 @@ func showStatus(ctx context.Context, w io.Writer, address string, asJSON, again 
 	return report.print(w, time.Now())
 }
 
-// askStatus gets the status, with the credential if it is asked for by who can
-// prove to have it.
+// askStatus gets the status.
 func askStatus(ctx context.Context, address string) ([]byte, error) {
+	return askAdmin(ctx, address, "/status.json")
+}
+
+// askAdmin gets what the admin port has at path, with the credential if it is
+// asked for by who can prove to have it.
+func askAdmin(ctx context.Context, address, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, serveLimit)
 	defer cancel()
 	stranger := &failure{status: exitFailed, err: fmt.Errorf("what answers at %s is not your injectproxy", address),
 		hint: "it may be another user's: set another address with listen in [admin]"}
-	a, err := getStatus(ctx, address, nil)
+	a, err := getAdmin(ctx, address, path, nil)
 	if err == nil && a.stranger {
 		return nil, stranger
 	}
@@ -139,7 +155,7 @@ func askStatus(ctx context.Context, address string) ([]byte, error) {
 		if !credential.Proves(a.challenge, a.proof) {
 			return nil, stranger
 		}
-		a, err = getStatus(ctx, address, &credential)
+		a, err = getAdmin(ctx, address, path, &credential)
 	}
 	switch {
 	case err != nil:
@@ -164,9 +180,9 @@ type statusAnswer struct {
 	challenge, proof string // that it was given, with its address, and its answer
 }
 
-// getStatus asks directly, whatever proxy the environment names.
-func getStatus(ctx context.Context, address string, credential *access.Credential) (a statusAnswer, err error) {
-	u := url.URL{Scheme: "http", Host: address, Path: "/status.json"}
+// getAdmin asks directly, whatever proxy the environment names.
+func getAdmin(ctx context.Context, address, path string, credential *access.Credential) (a statusAnswer, err error) {
+	u := url.URL{Scheme: "http", Host: address, Path: path}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return a, err

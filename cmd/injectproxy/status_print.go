@@ -17,12 +17,20 @@ import (
 func (s *statusReport) print(w io.Writer, now time.Time) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nlistening on %s for %s\n", s.Version, s.Listen, ago(now, s.Started))
+	if s.Page != "" {
+		fmt.Fprintf(&b, "page %s (injectproxy status --open)\n", s.Page)
+	}
 	s.Configuration.print(&b, now)
 	for _, t := range s.TeamsOff {
 		fmt.Fprintf(&b, "team %s is off: %s\n", t.Team, t.Why)
 	}
 	for _, d := range s.Distrusted {
 		fmt.Fprintf(&b, "a client refused the certificate for %s %s ago: it does not trust the CA\n  hint: %s\n", d.Authority, ago(now, d.At), trustRemedy)
+	}
+	for _, p := range s.Problems {
+		if p.About == "refusal" || p.About == "session" { // the others are told where they belong
+			fmt.Fprintf(&b, "%s\n  hint: %s\n", p.Text, p.Hint)
+		}
 	}
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "\nRULE\tREQUESTS\tFAILED\tLAST\tAUDIENCE\tPREFIXES\n")
@@ -36,16 +44,28 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	for _, token := range s.Tokens {
 		token.print(t, now)
 	}
-	t.Flush() // to a Builder: it cannot fail
-	if len(s.Retries) > 0 {
-		fmt.Fprint(&b, "\nrefused tokens:")
-		for _, outcome := range slices.Sorted(maps.Keys(s.Retries)) {
-			fmt.Fprintf(&b, " %s %d", outcome, s.Retries[outcome])
-		}
-		fmt.Fprintln(&b)
+	if len(s.Sessions) > 0 {
+		fmt.Fprintf(t, "\nSESSION\tUSED\tHEALED\tSTREAMS\tTARGET\n")
 	}
+	for _, session := range s.Sessions {
+		session.print(t, now)
+	}
+	t.Flush() // to a Builder: it cannot fail
+	printCounts(&b, "refused tokens", s.Retries)
+	printCounts(&b, "sessions", s.SessionCounts)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func printCounts(w io.Writer, of string, counts map[string]int64) {
+	if len(counts) == 0 {
+		return
+	}
+	var list []string
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s %d", what, counts[what]))
+	}
+	fmt.Fprintf(w, "\n%s: %s\n", of, strings.Join(list, ", "))
 }
 
 func (c *statusConfig) print(w io.Writer, now time.Time) {
@@ -98,6 +118,10 @@ func (t *statusToken) print(w io.Writer, now time.Time) {
 	if t.Hint != "" {
 		fmt.Fprintf(w, "  hint: %s\n", t.Hint)
 	}
+}
+
+func (s *statusSession) print(w io.Writer, now time.Time) {
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", s.Session, last(now, s.Used), s.Recoveries, s.Streams, s.Target)
 }
 
 // screen reports whether w is a terminal that can be cleared.

@@ -57,7 +57,6 @@ type Server struct {
 
 	mu       sync.Mutex // guards closed, and watching against a late Add
 	closed   bool
-	closing  chan struct{} // closed with it
 	watching sync.WaitGroup
 }
 
@@ -80,7 +79,7 @@ func New(addr net.Addr, o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, hosts: hosts(addr), loopback: isLoopback(addr), passes: newPasses(addr, o.Now), closing: make(chan struct{})}
+	s := &Server{o: o, hosts: hosts(addr), loopback: isLoopback(addr), passes: newPasses(addr, o.Now)}
 	s.metrics = metricsToken{file: o.MetricsFile, log: o.Log}
 	s.http = &http.Server{
 		Handler: s.screened(s.routes()), ErrorLog: o.ErrorLog, MaxHeaderBytes: 16 << 10,
@@ -116,12 +115,9 @@ func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 // Close ends the server at once, and waits for those who watch to be gone.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		close(s.closing)
-	}
+	s.closed = true
 	s.mu.Unlock()
-	err := s.http.Close()
+	err := s.http.Close() // which ends the context of each request
 	s.watching.Wait()
 	return err
 }

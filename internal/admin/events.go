@@ -44,7 +44,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	defer s.watching.Done()
 	defer feed.leave(watcher)
 	out := &stream{w: w, rc: http.NewResponseController(w)}
-	out.rc.SetReadDeadline(time.Time{}) // that of the request ends the answer, too
 	w.Header().Set("Content-Type", "text/event-stream")
 	out.put("retry: 1000\n\n")
 	out.event("status", s.show(showStatus))
@@ -56,8 +55,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	for out.flush() {
 		select {
 		case <-r.Context().Done():
-			return
-		case <-s.closing:
 			return
 		case <-watcher.more:
 			messages, lost := feed.take(watcher)

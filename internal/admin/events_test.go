@@ -182,6 +182,25 @@ func TestCloseEndsThoseWhoWatch(t *testing.T) {
 	})
 }
 
+// A body that never comes keeps net/http from reading what comes behind it.
+func TestCloseDoesNotWaitForABody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, feed := newPipes(), new(Feed)
+		end := serveOn(t, p, feed)
+		mine, theirs := net.Pipe()
+		p.accept <- theirs
+		go io.Copy(io.Discard, mine)
+		io.WriteString(mine, "GET /events HTTP/1.1\r\nHost: 127.0.0.1:8878\r\nContent-Length: 5\r\n\r\n")
+		synctest.Wait()
+		began := time.Now()
+		end()
+		if d := time.Since(began); d != 0 || feed.Watched() {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
 func TestOneWatcherTooManyIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

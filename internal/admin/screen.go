@@ -42,7 +42,7 @@ func (s *Server) meant(r *http.Request) bool {
 		return true
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok || s.loopback {
+	if !ok {
 		return false
 	}
 	came, err := netip.ParseAddrPort(local.String())
