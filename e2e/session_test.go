@@ -12,11 +12,14 @@ import (
 // downTime is how long a server is away at least where everything is wanted.
 // Elsewhere it is as long as the proxy takes to have looked for it twice.
 func downTime() time.Duration {
-	if os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" {
+	if everythingWanted() {
 		return 8 * time.Second
 	}
 	return 0
 }
+
+// everythingWanted tells whether the tests are run for good, as by .ci/run.
+func everythingWanted() bool { return os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" }
 
 // TestSessionSurvivesARestartOfTheServer: the reference server dies with its
 // sessions, is away for a while, and comes back knowing nothing. None of the
