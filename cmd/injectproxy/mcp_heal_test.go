@@ -36,7 +36,7 @@ func newForgetful(t *testing.T, a *entratest.Authority, proto string) *forgetful
 		}
 		f.serve(w, r, testClient)
 	})
-	f.testbed = newTestbed(t, settings{entra: a, tables: "[session]\ncooldown = \"1ms\"\n" + entraAudiences + mcpRule(root+"/")})
+	f.testbed = newTestbed(t, settings{entra: a, tables: "[session]\ncooldown = \"1h\"\n" + entraAudiences + mcpRule(root+"/")})
 	var err error
 	f.agent, err = connectAgent(t.Context(), f.client(proto), root+"/mcp")
 	must(t, err)

@@ -141,7 +141,7 @@ func (t *transport) fly(ctx context.Context, s *session, trigger *http.Request, 
 	fresh, err := t.replace(ctx, s, trigger)
 	f.err, f.event = err, Event{Kind: Healed}
 	orphan := s.land(f, fresh)
-	if f.err != nil && f.lost && !errors.Is(f.err, errEnded) {
+	if f.lost && blamed(f.err) {
 		t.o.Book.rests.begin(s.key.target, t.o.Cooldown)
 	}
 	f.event.Took = time.Since(begun)
@@ -155,6 +155,13 @@ func (t *transport) fly(ctx context.Context, s *session, trigger *http.Request, 
 	case f.err == nil && !f.lost && f.old.id != "":
 		t.discard(ctx, trigger, f.old)
 	}
+}
+
+// blamed reports whether err is the target's fault. Want of a token is not, and
+// when somebody has signed in, what was lost is to come back at once.
+func blamed(err error) bool {
+	f, ok := errors.AsType[*failure](err)
+	return ok && f.err == nil && f != errEnded
 }
 
 // land ends a flight, and reports whether nobody tells how.
