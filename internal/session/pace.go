@@ -19,23 +19,18 @@ type pace struct {
 	retry  time.Duration // the server's own wish, of the stream's retry field
 	after  time.Duration // that of its last refusal
 	step   time.Duration // what the failures so far ask for
-	proved bool          // the leg has delivered something
 	opened time.Time     // the last try
 }
 
-// first says that a leg stands that nobody doubts yet.
-func (p *pace) first() { p.proved, p.opened = true, time.Now() }
-
 // ended says that a leg has ended, clean if the server meant it to.
-func (p *pace) ended(clean bool, stood time.Duration) {
-	good := p.proved || stood >= proof
+func (p *pace) ended(clean, good bool) {
 	if good {
 		p.step = 0
 	}
 	if !clean || !good {
 		p.double()
 	}
-	p.proved, p.after = false, 0
+	p.after = 0
 }
 
 // failed says that a try has, and what the server asked for.
@@ -45,7 +40,7 @@ func (p *pace) failed(after time.Duration) {
 }
 
 // hurry says that what was waited for has happened.
-func (p *pace) hurry() { p.step, p.after, p.retry, p.proved = 0, 0, 0, false }
+func (p *pace) hurry() { p.step, p.after, p.retry = 0, 0, 0 }
 
 func (p *pace) double() { p.step = min(max(firstWait, 2*p.step), mostWait) }
 

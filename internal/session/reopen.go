@@ -17,6 +17,7 @@ type leg struct {
 	begun   time.Time
 	once    sync.Once
 	over    atomic.Bool
+	proved  bool // it has delivered something; the reader's
 }
 
 // newLeg is called right after the leg has been opened.
@@ -46,7 +47,7 @@ func (s *stream) ended(err error) error {
 	if isClosed(l.renewed) {
 		s.pace.hurry()
 	} else {
-		s.pace.ended(err == io.EOF, time.Since(l.begun))
+		s.pace.ended(err == io.EOF, l.proved || time.Since(l.begun) >= proof)
 	}
 	return nil
 }

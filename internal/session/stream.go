@@ -69,11 +69,12 @@ func hold(ctx context.Context, first *http.Response, h holding) *http.Response {
 	}
 	s := &stream{holding: h, stood: make(chan *leg), last: h.lastEventID, greets: h.fresh}
 	s.ctx, s.end = context.WithCancel(ctx)
-	s.pace.first()
+	s.pace.opened = time.Now()
 	s.know()
-	s.leg = s.newLeg(first.Body, func() {})
+	l := s.newLeg(first.Body, func() {})
+	l.proved = true // nobody doubts it yet
+	s.leg = l
 	s.welcome()
-	l := s.leg
 	s.tending.Go(func() { s.tend(l) })
 	first.Header.Del("Content-Length")
 	first.ContentLength, first.Trailer, first.Body = -1, nil, s
@@ -116,11 +117,8 @@ func (s *stream) read(p []byte) (said int) {
 	n, err := s.leg.body.Read(p)
 	s.events.write(p[:n], func(raw []byte, e event) {
 		s.heed(e)
-		n := 0
-		if len(s.out) == 0 {
-			n = copy(p[said:], raw)
-			said += n
-		}
+		n := copy(p[said:], raw)
+		said += n
 		s.out = append(s.out, raw[n:]...)
 	})
 	if err != nil {
@@ -140,7 +138,7 @@ func (s *stream) heed(e event) {
 	if s.seen != nil && (e.data != nil || e.part) {
 		s.seen(e)
 	}
-	s.pace.proved = s.pace.proved || len(e.data) > 0
+	s.leg.proved = s.leg.proved || len(e.data) > 0
 }
 
 // Close ends the leg, and waits for whoever works for the stream.

@@ -288,6 +288,9 @@ func TestLegThatServedClearsItsServer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				second, next := pipeLeg()
 				p, w := newPlay(t, func(n int, _ string) (*http.Response, bool, error) {
+					if n == 19 {
+						return status(503, "Retry-After", "30"), false, nil
+					}
 					if n != 20 {
 						return nil, false, errDown
 					}
