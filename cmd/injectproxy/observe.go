@@ -55,9 +55,9 @@ func (o *observer) done(r *record.Record) {
 	o.metrics.Done(r, d.Seconds())
 	o.history.Done(r)
 	o.live.done(r)
-	telemetry.RequestLine(o.log, r, d)
-	o.audit.Request(r, d)
 	o.traces.Done(r)
+	o.audit.Request(r, d)
+	telemetry.RequestLine(o.log, r, d) // at last: who waits for it finds the rest
 }
 
 // tunnel is told of each tunnel, and what it returns of its end.
