@@ -189,7 +189,7 @@ func (in *instance) keepingSessions(g *generation, r config.Rule, next http.Roun
 // the request is sent.
 func answeredLate(err error) bool {
 	a, ok := errors.AsType[*proxy.Answer](err)
-	return ok && a.Status == http.StatusGatewayTimeout
+	return ok && a.Type == "upstream-timeout"
 }
 
 var sessionModes = map[string]session.Mode{"heal": session.Heal, "normalise": session.Normalise, "off": session.Off}

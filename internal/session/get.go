@@ -85,7 +85,7 @@ func (x *exchange) prove(why string) error {
 	if wanted || why != "404" {
 		return nil
 	}
-	refused, err := x.t.ask(x.t.apart(x.req.Context()), x.req, x.at, message{method: "ping"})
+	refused, err := x.ping(x.t.apart(x.req.Context()))
 	switch {
 	case refused != "":
 		return nil
@@ -93,6 +93,13 @@ func (x *exchange) prove(why string) error {
 		return err
 	}
 	return errStands
+}
+
+// ping asks whether the session is there; refused is the sign of its loss.
+func (x *exchange) ping(ctx context.Context) (refused string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, mostRecovery)
+	defer cancel()
+	return x.t.ask(ctx, x.req, x.at, message{method: "ping"})
 }
 
 // resume has the request name the last event that the client has, or none.
@@ -176,7 +183,7 @@ func (x *exchange) tick() {
 		return
 	}
 	x.at = x.s.now()
-	if refused, _ := x.t.ask(ctx, x.req, x.at, message{method: "ping"}); refused != "" {
+	if refused, _ := x.ping(ctx); refused != "" {
 		x.recover(refused)
 	}
 }
