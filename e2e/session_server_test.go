@@ -42,6 +42,7 @@ type mortal struct {
 	mu       sync.Mutex
 	address  string // empty: down
 	kill     func()
+	missed   int
 	messages []*message
 	clients  map[string]string // name, by session
 	changed  chan struct{}     // closed and replaced when messages changes
@@ -90,8 +91,7 @@ func (m *mortal) stop() {
 	kill()
 }
 
-// ServeHTTP passes r on, and resets its stream or connection if nobody is
-// there.
+// ServeHTTP passes r on.
 func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -100,7 +100,8 @@ func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	msg, address := m.note(r, body)
 	if address == "" {
-		panic(http.ErrAbortHandler)
+		m.miss(w)
+		return
 	}
 	(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -114,6 +115,19 @@ func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:     quiet,
 	}).ServeHTTP(w, r)
+}
+
+// miss is what one meets in place of the server: by turns that of a gateway
+// before it, and of nothing at all.
+func (m *mortal) miss(w http.ResponseWriter) {
+	m.mu.Lock()
+	m.missed++
+	even := m.missed%2 == 0
+	m.mu.Unlock()
+	if !even {
+		panic(http.ErrAbortHandler)
+	}
+	http.Error(w, "<h1>502 Bad Gateway</h1>", http.StatusBadGateway)
 }
 
 // note keeps r and returns where it goes.

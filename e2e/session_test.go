@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -23,9 +24,10 @@ func everythingWanted() bool { return os.Getenv("INJECTPROXY_REQUIRE_ALL") != ""
 
 // TestSessionSurvivesARestartOfTheServer: the reference server dies with its
 // sessions, is away for a while, and comes back knowing nothing. None of the
-// clients begins another session, and none has to: the calls that follow
-// succeed, and what the server sends of its own accord still arrives, at the
-// level and for the resources that the client had asked for.
+// clients begins another session, and none has to: a call that is made
+// meanwhile fails, those that follow succeed, and what the server sends of its
+// own accord still arrives, at the level and for the resources that the client
+// had asked for.
 func TestSessionSurvivesARestartOfTheServer(t *testing.T) {
 	t.Parallel()
 	n := needNode(t)
@@ -37,11 +39,9 @@ func TestSessionSurvivesARestartOfTheServer(t *testing.T) {
 
 	m.stop()
 	away := time.After(downTime())
-	for _, c := range clients {
-		if err := m.wait("two attempts to open the stream again", c.name, 2, message.missedGet); err != nil {
-			t.Fatal(err)
-		}
-	}
+	together(t, clients, func(c *sessionClient) error {
+		return errors.Join(m.wait("two attempts to open the stream again", c.name, 2, message.missedGet), wantOneFailure(m, c))
+	})
 	<-away
 	m.forget()
 	m.start()
@@ -52,6 +52,20 @@ func TestSessionSurvivesARestartOfTheServer(t *testing.T) {
 		return errors.Join(wantStream(t, m, c, session), c.must(command{Do: "end"}))
 	})
 	u.wantGuarded(t)
+}
+
+// wantOneFailure wants a call to fail while nobody is there, and to be sent
+// once.
+func wantOneFailure(m *mortal, c *sessionClient) error {
+	l, err := c.do(echoes("is anybody there?", 1))
+	if err != nil {
+		return err
+	}
+	arrived := len(m.all(c.name, func(m message) bool { return strings.Contains(m.body, "is anybody there?") }))
+	if l.Results[0].Error == "" || arrived != 1 {
+		return fmt.Errorf("%s: a call while the server was away arrived %d times: %v", c.name, arrived, l)
+	}
+	return nil
 }
 
 // begin starts all clients and has each begin a session in which everything
