@@ -39,8 +39,11 @@ func (s *memoryServer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		s.began++
 		s.live = fmt.Sprint("session-", s.began)
-		m := messages(b)[0]
-		return answerWith(req, 200, s.live, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"protocolVersion":"2025-06-18"}}`), nil
+		own := "1"
+		if all := messages(b); len(all) == 1 {
+			own = string(all[0].ID)
+		}
+		return answerWith(req, 200, s.live, `{"jsonrpc":"2.0","id":`+own+`,"result":{"protocolVersion":"2025-06-18"}}`), nil
 	case strings.Contains(string(b), `initialized`):
 		return answerWith(req, 202, "", ""), nil
 	}
@@ -213,4 +216,47 @@ func TestIdleSessionsAreForgotten(t *testing.T) {
 			t.Errorf("%d sessions, %d bytes after 44 h", n, book.bytes)
 		}
 	})
+}
+
+func TestWhatASessionStoresIsCounted(t *testing.T) {
+	t.Parallel()
+	srv, book := new(memoryServer), NewBook()
+	defer book.Close()
+	rt := New(srv, Options{Book: book, BodyLimit: 1 << 20, Memory: replay.NewBudget(1 << 20)})
+	_, id := exchangeOf(t, rt, "", strings.Replace(aBeginning, `"a":1`, `"a":"`+strings.Repeat("x", 1000)+`"`, 1))
+	before := book.bytes
+	if before < overhead+1000 {
+		t.Errorf("%d bytes", before)
+	}
+	setting := `{"jsonrpc":"2.0","id":2,"method":"resources/METHOD","params":{"uri":"` + strings.Repeat("x", 1000) + `"}}`
+	exchangeOf(t, rt, id, strings.Replace(setting, "METHOD", "subscribe", 1))
+	if book.bytes < before+2000 {
+		t.Errorf("%d bytes with a subscription, %d without", book.bytes, before)
+	}
+	exchangeOf(t, rt, id, strings.Replace(setting, "METHOD", "unsubscribe", 1))
+	if book.bytes != before {
+		t.Errorf("%d bytes after it, %d before", book.bytes, before)
+	}
+}
+
+func TestSessionThatCannotBeRememberedInItsBoundsIsNot(t *testing.T) {
+	t.Parallel()
+	srv, book := new(memoryServer), NewBook()
+	defer book.Close()
+	rt := New(srv, Options{Book: book})
+	for name, body := range map[string]string{
+		"params":                strings.Replace(aBeginning, `"a":1`, `"a":"`+strings.Repeat("x", mostParams)+`"`, 1),
+		"message":               strings.Replace(aBeginning, `"a":1`, `"a":"`+strings.Repeat("x", mostBegin)+`"`, 1),
+		"no params":             strings.Replace(aBeginning, `"params":{"a":1}`, `"x":1`, 1),
+		"ambiguous":             strings.Replace(aBeginning, `"a":1}`, `},"method":"ping"`, 1),
+		"in a batch":            "[" + aBeginning + "]",
+		"the method in a value": strings.Replace(aCall, "tools/call", "not initialize", 1),
+	} {
+		if exchangeOf(t, rt, "", body); len(book.Sessions()) > 0 {
+			t.Errorf("%s: it is remembered", name)
+		}
+	}
+	if exchangeOf(t, rt, "", aBeginning); len(book.Sessions()) != 1 {
+		t.Error("nothing is remembered")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -424,4 +425,44 @@ func TestNormaliseAnswersTheSpecified404(t *testing.T) {
 			})
 		}
 	})
+}
+
+func TestRecoveryIsWatchedFromItsBeginToItsEnd(t *testing.T) {
+	t.Parallel()
+	type mark struct{}
+	srv := newServer(t, "HTTP/1.1")
+	ended := make(chan error, 1)
+	var targets []string
+	next := trip(func(req *http.Request) (*http.Response, error) {
+		switch own := req.Context().Value(mark{}); req.Header.Get("Mcp-Session-Id") {
+		case "": // initialize
+			want[any](t, "context of the recovery", own, "apart, around")
+		case "session-1":
+			want(t, "context of the request", own, nil)
+		}
+		return srv.Client().Transport.RoundTrip(req)
+	})
+	c := newClient(t, srv).begin()
+	c.chain = c.route(next, func(o *session.Options) {
+		o.Apart = func(ctx context.Context) context.Context { return context.WithValue(ctx, mark{}, "apart") }
+		o.Around = func(ctx context.Context, target string) (context.Context, func(error)) {
+			targets = append(targets, target)
+			return context.WithValue(ctx, mark{}, fmt.Sprint(ctx.Value(mark{}), ", around")), func(err error) { ended <- err }
+		}
+	})
+	srv.lose()
+	c.call()
+	want(t, "error", <-ended, nil)
+	wantList(t, "targets", targets, strings.TrimPrefix(c.url, "https://"))
+	srv.set(func(s *server) {
+		clear(s.live)
+		s.before = func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			w.WriteHeader(404)
+			return true
+		}
+	})
+	c.post(message(1, "tools/call", ""))
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("error: %v", err)
+	}
 }

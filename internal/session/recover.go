@@ -139,16 +139,16 @@ func (t *transport) apart(ctx context.Context) context.Context {
 func (t *transport) fly(ctx context.Context, s *session, trigger *http.Request, f *flight) {
 	begun := time.Now()
 	fresh, err := t.replace(ctx, s, trigger)
-	f.err, f.event = err, Event{Kind: Healed}
-	orphan := s.land(f, fresh)
-	if f.lost && blamed(f.err) {
+	if f.lost && blamed(err) { // before anybody can start another
 		t.o.Book.rests.begin(s.key.target, t.o.Cooldown)
 	}
+	f.err, f.event = err, Event{Kind: Healed}
+	orphan := s.land(f, fresh)
 	f.event.Took = time.Since(begun)
-	close(f.done)
 	if orphan {
 		t.note(ctx, s, f.event)
 	}
+	close(f.done)
 	switch {
 	case f.err != nil && fresh.id != "":
 		t.discard(ctx, trigger, view{id: fresh.id, version: fresh.version})
