@@ -13,7 +13,7 @@ import (
 	"github.com/injectproxy/injectproxy/internal/session"
 )
 
-const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{"roots":{}},"clientInfo":{"name":"test","version":"1"}}}`
+const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{"roots":{}},"clientInfo":{"name":"<test>", "version":1e0}}}`
 
 // client is one route, and what a client does over it.
 type client struct {

@@ -3,10 +3,8 @@ package session
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/http"
 
-	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 	"github.com/injectproxy/injectproxy/internal/replay"
 )
 
@@ -119,81 +117,6 @@ func (x *exchange) accepted() *http.Response {
 		Proto: x.req.Proto, ProtoMajor: x.req.ProtoMajor, ProtoMinor: x.req.ProtoMinor,
 		Header: http.Header{}, Body: http.NoBody, Request: x.req,
 	}
-}
-
-// fate is what becomes of a message whose session is lost.
-type fate int
-
-const (
-	stays  fate = iota // it cannot be told what the message is: it stays refused
-	repeat             // it is sent again
-	done               // the recovery has sent it already
-	drop               // nobody waits for it, and it means nothing to another session
-)
-
-// fate waits for the rest of the message.
-func (x *exchange) fate() fate {
-	if x.body.Flaw() != nil {
-		return stays
-	}
-	b, ok := x.body.Whole(x.t.o.BodyLimit)
-	if !ok {
-		attempt, err := x.body.Attempt()
-		if err != nil || attempt.Body == nil {
-			return stays
-		}
-		if b, err = io.ReadAll(attempt.Body); err != nil || x.body.Flaw() != nil {
-			return stays
-		}
-	}
-	return fateOf(b)
-}
-
-func fateOf(b []byte) fate {
-	m, err := jsonrpc.Parse(b)
-	switch {
-	case err != nil, m.Kind == jsonrpc.Request && m.Method == "initialize":
-		return stays // a session that begins anew is the client's own recovery
-	case m.Kind != jsonrpc.Batch:
-		return fateOfOne(m)
-	}
-	all, err := jsonrpc.ParseBatch(b)
-	if err != nil || len(all) == 0 {
-		return stays
-	}
-	dropped, answers := 0, 0
-	for _, m := range all {
-		if passing(m) {
-			dropped++
-		}
-		if m.Kind == jsonrpc.Response {
-			answers++
-		}
-	}
-	switch {
-	case dropped == len(all):
-		return drop
-	case answers > 0:
-		return stays // half of it belongs to the old session
-	}
-	return repeat
-}
-
-func fateOfOne(m jsonrpc.Message) fate {
-	switch {
-	case passing(m):
-		return drop
-	case m.Kind == jsonrpc.Notification && m.Method == "notifications/initialized":
-		return done
-	}
-	return repeat
-}
-
-// passing reports whether a message is about another of its own session: a
-// response, or news of a request.
-func passing(m jsonrpc.Message) bool {
-	return m.Kind == jsonrpc.Response ||
-		m.Kind == jsonrpc.Notification && (m.Method == "notifications/cancelled" || m.Method == "notifications/progress")
 }
 
 // track remembers what a message that the server accepted has set.
