@@ -24,7 +24,7 @@ func symptom(res *http.Response) string {
 		return "404"
 	case http.StatusBadRequest:
 		said := bytes.ToLower(plain(res.Header, peek(res)))
-		for _, l := range [][]byte{[]byte("bad request"), []byte("session")} {
+		for _, l := range losses {
 			if bytes.Contains(said, l) {
 				return "400"
 			}
