@@ -26,6 +26,9 @@ type memoryServer struct {
 }
 
 func (s *memoryServer) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body == nil { // DELETE
+		return answerWith(req, 200, "", ""), nil
+	}
 	b, _ := io.ReadAll(req.Body)
 	req.Body.Close()
 	s.mu.Lock()
@@ -145,7 +148,7 @@ func TestTargetThatStaysBrokenIsLeftAlone(t *testing.T) {
 		time.Sleep(5*time.Second - 1)
 		call(id, 404)
 		asked(before + 2)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		srv.mu.Lock()
 		srv.forgetful, srv.live = false, ""
 		srv.mu.Unlock()
@@ -202,7 +205,7 @@ func TestIdleSessionsAreForgotten(t *testing.T) {
 		if n := len(book.Sessions()); n != 3 {
 			t.Errorf("%d sessions after 24 h", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		left := map[string]bool{}
 		for _, s := range book.Sessions() {
 			left[s.Session] = true

@@ -32,7 +32,7 @@ func (x *exchange) get() (*http.Response, error) {
 	leave := func() { left(); x.t.o.Book.touch(s) }
 	s.want()
 	if x.req.Header.Get(headerLast) == "" {
-		res = hold(x.t.apart(ctx), res, x.holding(x.at.turn != at.turn))
+		res = hold(x.t.apart(ctx), res, x.holding(s.ungreeted()))
 	} else {
 		x.listen(res)
 	}
@@ -118,7 +118,7 @@ func streams(res *http.Response) bool {
 }
 
 // holding is what the client's stream needs to be held. fresh says that its
-// session is not the one that the client began.
+// session is not the one that the client was told of.
 func (x *exchange) holding(fresh bool) holding {
 	s, t, at := x.s, x.t, x.at
 	// A tick may last while the next leg is opened: each has a context of its own.
@@ -202,11 +202,20 @@ func (s *session) knows(event string) bool {
 	return s.turn == 0 || s.events.has(event)
 }
 
+// ungreeted reports whether the client has had no stream on which it could be
+// told of the session as it is now.
+func (s *session) ungreeted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.turn != s.greeted
+}
+
 // greetings are the notifications that have a client read again what may be
 // different in the new session.
 func (s *session) greetings() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.greeted = s.turn
 	var all []string
 	for _, name := range s.lists {
 		all = append(all, string(message{method: "notifications/" + name + "/list_changed"}.encode("")))

@@ -124,6 +124,40 @@ func TestStreamOfALostSessionIsOpenedInTheNext(t *testing.T) {
 	})
 }
 
+func TestStreamThatComesAfterTheHealingTellsOfIt(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		srv := newServer(t, proto)
+		srv.streaming(nil)
+		c := newClient(t, srv).begin()
+		srv.lose()
+		c.call()
+		l := c.listen()
+		want(t, "first event", l.next(), listChanged)
+		want(t, "second event", l.next(), "hello session-2")
+		l.res.Body.Close()
+		want(t, "first event of the next stream", c.listen().next(), "hello session-2")
+	})
+}
+
+func TestHeldStreamFollowsAReset(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t, "HTTP/2.0")
+	srv.streaming(nil)
+	c := newClient(t, srv, func(o *session.Options) { o.Light, o.Hard = time.Millisecond, time.Nanosecond }).begin()
+	l := c.listen()
+	sessions := map[string]bool{}
+	for len(sessions) < 3 {
+		if event := l.next(); strings.HasPrefix(event, "hello") {
+			sessions[event] = true
+		} else if event != listChanged {
+			t.Fatal(event)
+		}
+	}
+	l.res.Body.Close()
+	want(t, "lost", c.toldOf(session.Lost), 0)
+}
+
 func TestServerWithoutAStreamForGETIsAskedBeforeItIsHealed(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, proto string) {

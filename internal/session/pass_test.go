@@ -65,7 +65,9 @@ func TestOtherFailuresPassAndAreSentOnce(t *testing.T) {
 		"503": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503},
 		"504": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(504) }, 504},
 		"400": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad arguments", 400) }, 400},
-		"403": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "invalid session id", 403) }, 403},
+		"403": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "invalid session id", http.StatusForbidden)
+		}, 403},
 		"410": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, 410},
 		"JSON-RPC": {func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, `{"error":{"message":"Invalid session ID"}}`)

@@ -34,6 +34,7 @@ type session struct {
 	ended   bool          // by the client: it is never replaced
 	calls   int           // requests in flight, streams apart
 	streams int
+	greeted int  // the turn of which the client was told on a stream
 	wanted  bool // there was a stream once, so the server has them
 	replay  memory
 	asked   recent // requests of the server, since it was replaced
