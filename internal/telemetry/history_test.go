@@ -109,6 +109,14 @@ func TestHistoryMovesOnAndForgets(t *testing.T) {
 	if got := h.Snapshot(); got.Recent.of(t, mcpOne).Requests != nil || got.Day.of(t, mcpOne).Requests == nil {
 		t.Errorf("after 20 minutes: %v", got)
 	}
+	clock.pass(recentStep * time.Duration(recentSteps+1)) // the same place in the ring
+	h.Answered(answered(200, 2*time.Second))
+	clock.pass(recentStep * time.Duration(recentSteps+1))
+	h.Answered(answered(200, time.Millisecond))
+	clock.pass(recentStep)
+	if p95 := h.Snapshot().Recent.of(t, mcpOne).P95[recentSteps-1]; p95 > 2 {
+		t.Errorf("p95 %v, of what was a ring ago", p95)
+	}
 	clock.pass(400 * 24 * time.Hour)
 	h.Answered(answered(200, time.Millisecond))
 	clock.pass(recentStep)

@@ -119,7 +119,7 @@ func (t *Traces) Acquisition(ctx, asker context.Context, waits bool, a Audience)
 	if waits {
 		ctx = trace.ContextWithSpan(ctx, parent)
 	} else {
-		options = append(options, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
 	}
 	ctx, span := t.tracer.Start(ctx, "acquire token", options...)
 	return ctx, func(source, result string, err error) {
