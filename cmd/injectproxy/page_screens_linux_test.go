@@ -29,35 +29,105 @@ var screens = map[string]screenOf{
 	"status-phone.png": {width: 390, height: 1500, mobile: true, calm: true},
 }
 
-// TestPageInTheDocsIsAsItLooks makes the pictures if it is told to, and
-// otherwise holds that there are such pictures and that the page can be drawn.
-func TestPageInTheDocsIsAsItLooks(t *testing.T) {
+// TestStatusPageLooksWell draws the page as it is on different screens.
+func TestStatusPageLooksWell(t *testing.T) {
 	t.Parallel()
-	address := exhibit(t)
+	tab := newTab(t, newBrowser(t), desktop)
+	visit(t, tab, "http://"+exhibit(t)+"/")
+	become[bool](t, tab, `document.querySelectorAll('#ended tr').length > 10 && document.querySelector('#open tr') && document.getElementById('state').dataset.state === 'ready'`)
 	for name, screen := range screens {
-		t.Run(name, func(t *testing.T) {
-			tab := newTab(t, screen)
-			visit(t, tab, "http://"+address+"/")
-			become[bool](t, tab, `document.querySelectorAll('#ended tr').length > 10 && document.querySelector('#open tr') && document.getElementById('state').dataset.state === 'ready'`)
-			b, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
-			must(t, err)
-			file := filepath.Join("..", "..", "docs", "images", name)
-			if os.Getenv("INJECTPROXY_UPDATE_SCREENSHOTS") != "" {
-				must(t, os.MkdirAll(filepath.Dir(file), 0o755))
-				must(t, os.WriteFile(file, small(t, b), 0o644))
-			}
-			kept, err := os.ReadFile(file)
-			must(t, err)
-			got, err := png.Decode(bytes.NewReader(b))
-			must(t, err)
-			want, err := png.Decode(bytes.NewReader(kept))
-			must(t, err)
-			if got.Bounds() != want.Bounds() || len(kept) > 150_000 {
-				t.Errorf("the page is drawn in %v, %s is %v in %d bytes: run this test with INJECTPROXY_UPDATE_SCREENSHOTS=1", got.Bounds(), file, want.Bounds(), len(kept))
-			}
-		})
+		screen.emulate(t, tab)
+		b, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
+		must(t, err)
+		wantPicture(t, filepath.Join("..", "..", "docs", "images", name), b)
+	}
+	grounds := map[bool]string{}
+	for _, dark := range []bool{false, true} {
+		screenOf{width: 1280, height: 900, dark: dark, calm: true}.emulate(t, tab)
+		for _, fault := range script[[]string](t, tab, faint) {
+			t.Errorf("dark %v: %s", dark, fault)
+		}
+		grounds[dark] = script[string](t, tab, `getComputedStyle(document.documentElement).backgroundColor`)
+	}
+	if grounds[false] == grounds[true] || grounds[true] == "" {
+		t.Errorf("dark and light are the same: %v", grounds)
+	}
+	for _, width := range []int64{320, 390, 700, 1000} {
+		screenOf{width: width, height: 800, mobile: width < 700}.emulate(t, tab)
+		if w := script[int64](t, tab, `document.documentElement.scrollWidth`); w > width {
+			t.Errorf("on %d pixels it is %d wide", width, w)
+		}
+		for _, fault := range script[[]string](t, tab, cutOff) {
+			t.Errorf("on %d pixels: %s", width, fault)
+		}
+	}
+	for _, fault := range script[[]string](t, tab, nameless) {
+		t.Error(fault)
+	}
+	for calm, want := range map[bool]string{false: "fresh", true: "none"} {
+		screenOf{width: 1280, height: 900, calm: calm}.emulate(t, tab)
+		if got := script[string](t, tab, `getComputedStyle(document.querySelector('tr.fresh td')).animationName`); got != want {
+			t.Errorf("calm %v: moves as %q, want %q", calm, got, want)
+		}
 	}
 }
+
+// wantPicture holds that file is a picture like b, or makes it one.
+func wantPicture(t *testing.T, file string, b []byte) {
+	t.Helper()
+	if os.Getenv("INJECTPROXY_UPDATE_SCREENSHOTS") != "" {
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		must(t, os.WriteFile(file, small(t, b), 0o644))
+	}
+	kept, err := os.ReadFile(file)
+	must(t, err)
+	got, err := png.Decode(bytes.NewReader(b))
+	must(t, err)
+	want, err := png.Decode(bytes.NewReader(kept))
+	must(t, err)
+	if got.Bounds() != want.Bounds() || len(kept) > 150_000 {
+		t.Errorf("the page is drawn in %v, %s is %v in %d bytes: run this test with INJECTPROXY_UPDATE_SCREENSHOTS=1", got.Bounds(), file, want.Bounds(), len(kept))
+	}
+}
+
+// faint lists the texts whose contrast to their ground is below 4.5 (WCAG 2.2,
+// success criterion 1.4.3).
+const faint = `(() => {
+  const parse = c => { const v = c.match(/[\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v }
+  const over = (top, under) => top.slice(0, 3).map((v, i) => v * top[3] + under[i] * (1 - top[3]))
+  const ground = e => { if (!e) return [255, 255, 255]; const c = parse(getComputedStyle(e).backgroundColor); return c[3] === 1 ? c.slice(0, 3) : over(c, ground(e.parentElement)) }
+  const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b }
+  const faults = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  let n, seen = 0
+  while (n = texts.nextNode()) {
+    const e = n.parentElement
+    if (!n.data.trim() || !e.checkVisibility() || e.closest('.hidden, option, noscript, legend')) continue
+    seen++
+    const under = ground(e), [a, b] = [light(over(parse(getComputedStyle(e).color), under)), light(under)].sort((x, y) => y - x), contrast = (a + .05) / (b + .05)
+    if (contrast < 4.5) faults.push(n.data.trim() + ': ' + contrast.toFixed(2))
+  }
+  return seen > 100 ? faults : ['only ' + seen + ' texts']
+})()`
+
+// cutOff lists what lies beyond the right edge.
+const cutOff = `[...document.querySelectorAll('body *')].filter(e => e.checkVisibility() && !e.closest('.hidden, thead, legend, .skip, svg, input') && e.getBoundingClientRect().right > innerWidth + .5)
+  .map(e => e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 40)).slice(0, 5)`
+
+// nameless lists what a screen reader has no name for, and other faults in what
+// it is told.
+const nameless = `(() => {
+  const faults = [], all = s => [...document.querySelectorAll(s)], say = (e, why) => faults.push(e.outerHTML.slice(0, 80) + ': ' + why)
+  for (const e of all('input, select, button')) if (!(e.labels?.[0] ?? e).textContent.trim()) say(e, 'no label')
+  for (const e of all('svg:not([aria-hidden])')) if (!/over the last|nothing/.test(e.getAttribute('aria-label'))) say(e, 'no text for a picture')
+  for (const e of all('meter')) if (!e.getAttribute('aria-label')) say(e, 'no label')
+  for (const e of all('section')) if (!e.getAttribute('aria-label') && !document.getElementById(e.getAttribute('aria-labelledby'))?.textContent) say(e, 'no title')
+  for (const e of all('th')) if (e.scope !== 'col') say(e, 'no scope')
+  const ids = all('[id]').map(e => e.id)
+  if (new Set(ids).size !== ids.length) faults.push('an id is there twice')
+  if (!document.documentElement.lang || all('h1').length !== 1 || !document.querySelector('caption')) faults.push('no language, title or caption')
+  if (document.getElementById('state').getAttribute('role') !== 'status') faults.push('the state is not announced')
+  return faults
+})()`
 
 // small returns a picture in 256 colours, which are all that a page has but for
 // the edges of its letters.

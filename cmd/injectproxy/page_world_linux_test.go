@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,9 +22,9 @@ type screenOf struct {
 
 var desktop = screenOf{width: 1280, height: 900}
 
-// newTab returns the context of a page in a browser of its own, which sees
-// nothing of the environment.
-func newTab(t *testing.T, s screenOf) context.Context {
+// newBrowser starts a browser that sees nothing of the environment, and returns
+// its context.
+func newBrowser(t *testing.T) context.Context {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
@@ -36,14 +37,48 @@ func newTab(t *testing.T, s screenOf) context.Context {
 		chromedp.Flag("no-proxy-server", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("font-render-hinting", "none"),
 		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} }))
 	allocated, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
-	tab, leave := chromedp.NewContext(allocated)
+	browser, leave := chromedp.NewContext(allocated)
 	t.Cleanup(func() {
-		ctx, stop := context.WithTimeout(tab, guard)
-		chromedp.Cancel(ctx) // which waits for the browser
+		ctx, stop := context.WithTimeout(browser, guard)
+		chromedp.Cancel(ctx) // which waits for it
 		stop()
 		leave()
 		end()
 	})
+	must(t, chromedp.Do(browser))
+	return browser
+}
+
+// newTab returns the context of a page of browser, which shares nothing with
+// others.
+func newTab(t *testing.T, browser context.Context, s screenOf) context.Context {
+	t.Helper()
+	tab, leave := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	var listening sync.WaitGroup
+	t.Cleanup(func() {
+		ctx, stop := context.WithTimeout(tab, guard)
+		chromedp.Cancel(ctx)
+		stop()
+		leave()
+		listening.Wait()
+	})
+	must(t, chromedp.Do(tab))
+	console := chromedp.Console(tab)
+	listening.Go(func() {
+		for m, err := range console {
+			// That a serve is gone, and says so, is no fault of the page.
+			if err == nil && (m.IsException() || m.Type == "error" && m.Source != "network") {
+				t.Errorf("the page complains: %s", m)
+			}
+		}
+	})
+	s.emulate(t, tab)
+	return tab
+}
+
+// emulate shows the page of tab on such a screen from now on.
+func (s screenOf) emulate(t *testing.T, tab context.Context) {
+	t.Helper()
 	scheme, motion := "light", "no-preference"
 	if s.dark {
 		scheme = "dark"
@@ -51,14 +86,12 @@ func newTab(t *testing.T, s screenOf) context.Context {
 	if s.calm {
 		motion = "reduce"
 	}
-	must(t, chromedp.Do(tab))
-	_, err = chromedp.Call(tab, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+	_, err := chromedp.Call(tab, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: s.width, Height: s.height, DeviceScaleFactor: 1, Mobile: s.mobile})
 	must(t, err)
 	_, err = chromedp.Call(tab, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion}}})
 	must(t, err)
-	return tab
 }
 
 // visit opens a page.
@@ -88,4 +121,10 @@ func script[T any](t *testing.T, tab context.Context, expression string) T {
 		t.Fatalf("%s: %v", expression, err)
 	}
 	return v
+}
+
+// press presses keys, one after the other.
+func press(t *testing.T, tab context.Context, keys string) {
+	t.Helper()
+	must(t, chromedp.Do(tab, chromedp.KeyEvent(keys)))
 }

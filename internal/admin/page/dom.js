@@ -48,9 +48,13 @@ export function keyed(parent, items, key, create, update) {
   for (const e of before.values()) e.remove()
 }
 
-// The server's clock counts, not that of whoever looks.
-let offset = 0
-export const setClock = now => { offset = Date.parse(now) - Date.now() }
+// The server's clock counts, not that of whoever looks. News of it is late, and
+// that which is the least late is the best.
+let offset = 0, offsets = []
+export function setClock(now) {
+  offsets = [Date.parse(now) - Date.now(), ...offsets].slice(0, 10)
+  offset = Math.max(...offsets)
+}
 export const now = () => Date.now() + offset
 
 const clock = new Intl.DateTimeFormat([], {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'})

@@ -36,7 +36,7 @@ const kinds = {
     most: m => `peak ${rate(m)}`,
   },
   latency: {
-    label: 'answered after', lines: ['p95', 'p50'], keys: [['p50', 'p50'], ['p95', 'p95']],
+    label: 'latency', lines: ['p95', 'p50'], keys: [['p50', 'p50'], ['p95', 'p95']],
     say: (p, i) => p.p50[i] === null ? 'no answer' : `p50 ${took(p.p50[i])}, p95 ${took(p.p95[i])}`,
     most: m => `up to ${took(m)}`,
   },

@@ -5,7 +5,9 @@ import {$, make, text, mark, timeElement, took, ruleName, visible, now, span} fr
 
 const mostRows = 200, long = 2000 // ms until a request in flight is moved to the top
 const order = {waiting: 0, answering: 1, ended: 2}
-const rows = new Map() // by the id of the request: {request, row, cells, words}
+// A serve that was started again counts from 1 again.
+const key = q => `${q.id} ${q.start}`
+const rows = new Map() // by the key of the request: {request, row, cells, words}
 const held = new Map() // what came while the table was paused
 let dirty = new Set(), paused = false, moreInFlight = 0
 
@@ -34,7 +36,7 @@ function create(q) {
   const cell = name => make('td', name)
   const cells = {time: cell('time'), rule: cell('rule-name'), request: cell('request'), status: cell('status n'), duration: cell('duration n'), sent: cell('sent n'), token: cell('token mono'), note: cell('note')}
   const row = make('tr', 'fresh', ...Object.values(cells))
-  row.dataset.id = q.id
+  row.dataset.key = key(q)
   row.dataset.began = Date.parse(q.start)
   cells.time.append(timeElement(q.start))
   text(cells.rule, q.rule ? ruleName(q) : '(none)')
@@ -45,7 +47,7 @@ function create(q) {
 
 function show(r) {
   const q = r.request, c = r.cells
-  if (!r.row.dataset.shown) r.row.dataset.shown = Math.round(now())
+  if (!r.row.dataset.shown) r.row.dataset.shown = Date.now()
   text(c.status, q.status ? q.status : q.state === 'ended' ? '–' : 'waiting')
   text(c.duration, q.state === 'ended' ? took(q.duration_ms ?? 0) : span(now() - Date.parse(q.start)))
   text(c.sent, q.attempts ? `${q.attempts}×` : '')
@@ -67,28 +69,25 @@ function matches(r) {
 // learn takes over news of a request. Older news than is known changes nothing.
 export function learn(q) {
   if (paused) {
-    held.set(q.id, q)
+    held.set(key(q), q)
     $('pause').textContent = `Resume (${held.size} new)`
     if (held.size > 2 * mostRows) held.delete(held.keys().next().value)
     return
   }
-  const known = rows.get(q.id)
+  const known = rows.get(key(q))
   if (known && order[known.request.state] > order[q.state]) return
   if (known) known.request = q
-  else rows.set(q.id, create(q))
-  dirty.add(q.id)
+  else rows.set(key(q), create(q))
+  dirty.add(key(q))
   schedule()
 }
 
 // restart takes over all there is to know, as at the beginning and after a gap.
 export function restart(inFlight, ended, flying) {
-  const all = [...(inFlight ?? []), ...(ended ?? [])].sort((a, b) => a.id - b.id), present = new Set(all.map(q => q.id))
+  const all = [...(inFlight ?? []), ...(ended ?? [])].sort((a, b) => a.id - b.id), present = new Set(all.map(key))
   moreInFlight = Math.max(0, flying - (inFlight ?? []).length)
-  for (const [id, r] of rows) {
-    const gone = !present.has(id) && r.request.state !== 'ended'
-    // A serve that was started again counts from 1.
-    const another = all.some(q => q.id === id && q.start !== r.request.start)
-    if (gone || another) { r.row.remove(); rows.delete(id) }
+  for (const [k, r] of rows) {
+    if (!present.has(k) && r.request.state !== 'ended') { r.row.remove(); rows.delete(k) }
   }
   all.forEach(learn)
   schedule()
@@ -102,9 +101,9 @@ function schedule() {
 }
 
 function draw() {
-  for (const id of [...dirty].sort((a, b) => a - b)) {
-    const r = rows.get(id)
-    if (!r) continue
+  const changed = [...dirty].map(k => rows.get(k)).filter(Boolean)
+  changed.sort((a, b) => a.row.dataset.began - b.row.dataset.began || a.request.id - b.request.id)
+  for (const r of changed) {
     show(r)
     if (!r.row.parentNode || r.request.state === 'ended' && r.row.parentNode === $('open')) $('ended').prepend(r.row)
   }
@@ -112,7 +111,7 @@ function draw() {
   const ended = $('ended')
   for (let e = ended.lastElementChild; ended.childElementCount > mostRows && e;) {
     const before = e.previousElementSibling
-    if (e.dataset.state === 'ended') { rows.delete(Number(e.dataset.id)); e.remove() }
+    if (e.dataset.state === 'ended') { rows.delete(e.dataset.key); e.remove() }
     e = before
   }
   const shown = [...rows.values()].some(r => !r.row.hidden)
@@ -125,10 +124,10 @@ function draw() {
 // tick is called each second: requests in flight get older.
 export function tick() {
   if (paused) return
-  for (const [id, r] of rows) {
+  for (const [k, r] of rows) {
     if (r.request.state === 'ended') continue
     if (r.row.parentNode === $('ended') && now() - Date.parse(r.request.start) > long) $('open').prepend(r.row)
-    dirty.add(id)
+    dirty.add(k)
   }
   if (dirty.size) schedule()
 }
