@@ -273,3 +273,45 @@ func TestRequestOfTheCallerIsNotChanged(t *testing.T) {
 		t.Errorf("%v, was %s", req.Header, header)
 	}
 }
+
+func TestSessionThatBeganWithACompressedAnswerIsHealed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		srv := newServer(t, proto)
+		srv.before = func(w http.ResponseWriter, r *http.Request, b []byte) bool {
+			if !bytes.Contains(b, []byte(`"initialize"`)) || bytes.Contains(b, []byte("injectproxy-")) {
+				return false
+			}
+			w.Header().Set("Content-Encoding", "br")
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Mcp-Session-Id", "session-0")
+			srv.set(func(s *server) { s.live["session-0"] = true })
+			w.Write([]byte("?"))
+			return true
+		}
+		c := newClient(t, srv).begin() // whose second message names the version
+		want(t, "version", c.book.Sessions()[0].Version, "2025-06-18")
+		srv.lose()
+		wantIn(t, "call", c.call(), "session-1")
+	})
+}
+
+func TestLargeAnswerToInitializeIsPassedAndNotRemembered(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		for name, size := range map[string]int{"within the bound": 200 << 10, "beyond it": 300 << 10} {
+			srv := newServer(t, proto)
+			srv.before = func(w http.ResponseWriter, r *http.Request, b []byte) bool {
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("Mcp-Session-Id", "s")
+				fmt.Fprintf(w, `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","instructions":%q}}`, strings.Repeat("x", size))
+				return true
+			}
+			c := newClient(t, srv)
+			if a := c.post(initialize); a.status != 200 || len(a.body) < size {
+				t.Errorf("%s: status %d, %d bytes", name, a.status, len(a.body))
+			}
+			want(t, name+": remembered", len(c.book.Sessions()) == 1, name == "within the bound")
+		}
+	})
+}
