@@ -131,15 +131,18 @@ func conformanceServer(t *testing.T, flag string) (address string) {
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
-	lines, _ := client{}.lines(t, program, "-http", "127.0.0.1:"+port, flag)
-	for again := time.NewTicker(10 * time.Millisecond); ; {
+	ended, kill := client{}.daemon(t, nil, program, "-http", "127.0.0.1:"+port, flag)
+	t.Cleanup(kill)
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			c.Close()
 			return "localhost:" + port
 		}
 		select {
 		case <-again.C:
-		case <-lines:
+		case <-ended:
 			t.Fatal("the conformance server ended at once")
 		}
 	}

@@ -89,7 +89,7 @@ func sdks(n node, more ...string) []sdk {
 // the test.
 func (c client) session(t *testing.T, name, program string, args ...string) *sessionClient {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), guardTime)
+	ctx, cancel := context.WithCancel(context.Background())
 	cmd := c.command(ctx, program, args...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,8 +9,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"path/filepath"
-	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -229,63 +226,6 @@ func (m *mortal) post(session, method string, params any) error {
 		return fmt.Errorf("%s: %s %s (%v)", method, res.Status, b, err)
 	}
 	return nil
-}
-
-// startEverything starts the reference server on loopback and returns where it
-// listens, and what kills it.
-func startEverything(t *testing.T, n node) (address string, kill func()) {
-	t.Helper()
-	main := filepath.Join(n.modules, "@modelcontextprotocol", "server-everything", "dist", "index.js")
-	loopback, err := filepath.Abs("testdata/loopback.cjs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := client{}.command(ctx, n.program, "--require", loopback, main, "streamableHttp")
-	found := make(chan string, 1)
-	cmd.Stdout = &addressWatch{found: found}
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		cmd.Wait()
-	}()
-	kill = func() {
-		cancel()
-		<-ended
-	}
-	select {
-	case address = <-found:
-	case <-ended:
-		t.Fatal("server-everything ended at once")
-	case <-time.After(guardTime):
-		kill()
-		t.Fatal("server-everything does not listen")
-	}
-	return address, kill
-}
-
-// addressWatch sees the address go by in what the reference server writes.
-type addressWatch struct {
-	text  []byte
-	found chan string
-}
-
-var loopbackAddress = regexp.MustCompile(`(?m)^loopback (\S+)\n`)
-
-func (a *addressWatch) Write(b []byte) (int, error) {
-	if a.found == nil {
-		return len(b), nil
-	}
-	a.text = append(a.text, b...)
-	if m := loopbackAddress.FindSubmatch(a.text); m != nil {
-		a.found <- string(m[1])
-		a.found, a.text = nil, nil
-	}
-	return len(b), nil
 }
 
 // quiet is for what is meant to fail.
