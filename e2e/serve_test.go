@@ -23,7 +23,9 @@ const guardTime = 60 * time.Second
 // serving is a running injectproxy serve.
 type serving struct {
 	home, address string
+	config        string // what its file has at the start
 	log           *logWatch
+	process       *os.Process
 }
 
 // options say how serve runs. Rules is TOML with audiences and rules.
@@ -33,6 +35,9 @@ type options struct {
 	env    []string // besides what every process gets
 	trust  []string // files, besides the world's root
 	hidden []string // what its log must not have
+	admin  string   // where its status is; nowhere if empty
+	level  string   // of its log; debug if empty
+	keep   int      // bytes of its log, the last ones; 0: all
 }
 
 // serve runs the binary until the test ends, and then wants it to end with
@@ -47,26 +52,30 @@ func (w *world) serve(o options) *serving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &serving{home: t.TempDir(), log: &logWatch{address: make(chan string, 1)}}
+	p := &serving{home: t.TempDir(), log: newLogWatch(o)}
 	if o.access == "" {
 		o.access = "auto"
 	}
+	if o.level == "" {
+		o.level = "debug"
+	}
 	trust := append([]string{w.caFile}, o.trust...)
-	writeFile(t, filepath.Join(p.home, "config.toml"), fmt.Sprintf(`
+	p.config = fmt.Sprintf(`
 listen         = "127.0.0.1:0"
 upstream_proxy = %q
 upstream_ca    = ["%s"]
 drain          = "1s"
 
 [admin]
-listen = ""
+listen = %q
 
 [access]
 mode = %q
-%s`, w.via.URL, strings.Join(trust, `", "`), o.access, o.rules))
+%s`, w.via.URL, strings.Join(trust, `", "`), o.admin, o.access, o.rules)
+	writeFile(t, filepath.Join(p.home, "config.toml"), p.config)
 
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "serve", "--log-level", "debug")
+	cmd := exec.CommandContext(ctx, program, "serve", "--log-level", o.level)
 	cmd.Env = append(environment(), append(o.env, "INJECTPROXY_HOME="+p.home)...)
 	ownGroup(cmd)
 	cmd.Stderr = p.log
@@ -74,6 +83,7 @@ mode = %q
 		cancel()
 		t.Fatal(err)
 	}
+	p.process = cmd.Process
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	t.Cleanup(func() {
@@ -99,23 +109,42 @@ func stop(t *testing.T, cmd *exec.Cmd, done chan error, kill func()) {
 	}
 }
 
-// logWatch keeps what serve logs and sees the address go by.
+// logWatch keeps what serve logs and sees its addresses go by.
 type logWatch struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
-	found   bool
+	keep    int
+	awaited map[*regexp.Regexp]chan string // until they have been seen
 	address chan string
+	status  chan string
 }
 
-var listening = regexp.MustCompile(`msg=listening address=(\S+).*\n`)
+var (
+	listening = regexp.MustCompile(`msg=listening address=(\S+).*\n`)
+	showing   = regexp.MustCompile(`msg=status address=(\S+).*\n`)
+)
+
+func newLogWatch(o options) *logWatch {
+	l := &logWatch{keep: o.keep, address: make(chan string, 1), status: make(chan string, 1)}
+	l.awaited = map[*regexp.Regexp]chan string{listening: l.address}
+	if o.admin != "" {
+		l.awaited[showing] = l.status
+	}
+	return l
+}
 
 func (l *logWatch) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text.Write(b)
-	if m := listening.FindSubmatch(l.text.Bytes()); m != nil && !l.found {
-		l.found = true
-		l.address <- string(m[1])
+	for sign, c := range l.awaited {
+		if m := sign.FindSubmatch(l.text.Bytes()); m != nil {
+			c <- string(m[1])
+			delete(l.awaited, sign)
+		}
+	}
+	if l.keep > 0 && l.text.Len() > 2*l.keep {
+		l.text.Next(l.text.Len() - l.keep)
 	}
 	return len(b), nil
 }

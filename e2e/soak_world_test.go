@@ -1,0 +1,265 @@
+package e2e_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/entratest"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// soak is a serve with servers that come and go.
+type soak struct {
+	t       *testing.T
+	w       *world
+	p       *serving
+	status  string // address
+	scraper *http.Client
+	roots   *x509.CertPool // of the servers and of the proxy
+	rounds  int
+
+	api, mcp, llm, plain *site
+	secret               string // the file with the token of llm
+
+	mu    sync.Mutex
+	token string // that llm wants
+}
+
+// newSoak starts all of it. Tokens for api and mcp come from Entra and last for
+// seconds; that for llm comes from a command, and lasts until it is refused.
+func newSoak(t *testing.T) *soak {
+	t.Helper()
+	a, err := entratest.Start(entratest.Options{
+		Tenants: []string{tenant}, Clients: []entratest.Client{{ID: app, Secrets: []string{"of-the-app"}}},
+		Resources: []entratest.Resource{{ID: api, Version: 2}}, Lifetime: 6 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	authorityCA := filepath.Join(t.TempDir(), "authority.pem")
+	writeFile(t, authorityCA, string(a.CAPEM()))
+	entra := func(bearer string) bool {
+		_, err := a.Validate(bearer, api)
+		return err == nil
+	}
+	k := &soak{t: t, w: newWorld(t), secret: filepath.Join(t.TempDir(), "token")}
+	k.rotate()
+	k.api = k.site("api.corp.test", entra, func() (http.Handler, func()) { return apiSite(), func() {} })
+	k.mcp = k.site("mcp.corp.test", entra, mcpSite)
+	k.llm = k.site("llm.corp.test", k.admits, func() (http.Handler, func()) { return http.HandlerFunc(talkative), func() {} })
+	k.plain = k.site("plain.corp.test", nil, func() (http.Handler, func()) { return digest, func() {} })
+	k.w.place("nobody.corp.test:443", "127.0.0.1:1")
+	k.p = k.w.serve(options{
+		admin: "127.0.0.1:0", level: "info", keep: 1 << 20, trust: []string{authorityCA}, hidden: []string{"of-the-app"},
+		rules: k.rules(a.URL()),
+		// The collector runs often, so that what it has left is what is in use.
+		env: []string{"GOGC=10", "AZURE_TENANT_ID=" + tenant, "AZURE_CLIENT_ID=" + app, "AZURE_CLIENT_SECRET=of-the-app"},
+	})
+	if k.status, err = receive(k.p.log.status); err != nil {
+		t.Fatal(err)
+	}
+	k.scraper = &http.Client{Transport: &http.Transport{}, Timeout: guardTime}
+	t.Cleanup(k.scraper.CloseIdleConnections)
+	k.roots = x509.NewCertPool()
+	for _, file := range []string{k.w.caFile, k.p.root()} {
+		pem, err := os.ReadFile(file)
+		if err != nil || !k.roots.AppendCertsFromPEM(pem) {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	return k
+}
+
+func (k *soak) rules(authority string) string {
+	return fmt.Sprintf(`
+[entra]
+authority_host = %q
+disable_instance_discovery = true
+[token]
+refresh_margin = "3s"
+[session]
+light = "1s"
+ping = true
+[audience.api]
+client_id = %q
+tenant = %q
+[audience.llm]
+token_command = ["cat", %q]
+[[rule]]
+prefix = "https://api.corp.test/v1/"
+audience = "api"
+[[rule]]
+prefix = "https://nobody.corp.test/"
+audience = "api"
+[[rule]]
+prefix = "https://mcp.corp.test/"
+audience = "api"
+kind = "mcp"
+[[rule]]
+prefix = "https://llm.corp.test/"
+audience = "llm"
+kind = "llm"
+`, authority, api, tenant, k.secret)
+}
+
+// upset has the servers lose what they know, and the token of llm end.
+func (k *soak) upset() {
+	k.t.Helper()
+	k.mcp.replace()
+	k.llm.replace()
+	k.rotate()
+}
+
+// reconfigure changes a rule, and returns when serve has taken that over.
+func (k *soak) reconfigure() {
+	k.t.Helper()
+	before := k.vitals().reloads
+	writeFile(k.t, filepath.Join(k.p.home, "config.toml"), fmt.Sprintf("%s[[rule]]\nprefix = \"https://api.corp.test/v%d/\"\naudience = \"api\"\n", k.p.config, 2+k.rounds%2))
+	k.until("a change of the configuration", func(v vitals) bool { return v.reloads > before })
+}
+
+// quiet ends all servers, and with them the connections that the proxy keeps
+// for the next request, and starts them again.
+func (k *soak) quiet() {
+	sites := []*site{k.api, k.mcp, k.llm, k.plain}
+	for _, s := range sites {
+		s.stop()
+		s.replace()
+	}
+}
+
+// rotate gives llm another token.
+func (k *soak) rotate() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.token = rand.Text()
+	writeFile(k.t, k.secret, k.token)
+}
+
+func (k *soak) admits(bearer string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return bearer == k.token
+}
+
+// site is a server that can be replaced by one that knows nothing.
+type site struct {
+	w      *world
+	name   string
+	admits func(bearer string) bool // nil: everybody
+	build  func() (h http.Handler, forget func())
+
+	server *httptest.Server
+	forget func()
+}
+
+func (k *soak) site(name string, admits func(string) bool, build func() (http.Handler, func())) *site {
+	s := &site{w: k.w, name: name, admits: admits, build: build}
+	s.replace()
+	k.t.Cleanup(s.stop)
+	return s
+}
+
+// replace starts another server and ends the one that was there.
+func (s *site) replace() {
+	old := *s
+	h, forget := s.build()
+	s.forget = forget
+	s.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.admits != nil && r.URL.Path != "/beside" && !s.admits(bearerOf(r.Header)) {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	s.server.EnableHTTP2 = true
+	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{s.w.cert}}
+	s.server.Config.ErrorLog = quiet
+	s.server.StartTLS()
+	s.w.place(s.name+":443", s.server.Listener.Addr().String())
+	old.stop()
+}
+
+// stop ends the server with whatever it was doing.
+func (s *site) stop() {
+	if s.server == nil {
+		return
+	}
+	s.forget()
+	s.server.CloseClientConnections()
+	s.server.Close()
+	s.server = nil
+}
+
+// mcpSite is a server of the Go SDK with a tool.
+func mcpSite() (http.Handler, func()) {
+	server := mcp.NewServer(&mcp.Implementation{Name: "soak", Version: "1"}, nil)
+	mcp.AddTool(server, &mcp.Tool{Name: "echo"}, func(_ context.Context, _ *mcp.CallToolRequest, in struct{ Text string }) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: in.Text}}}, nil, nil
+	})
+	h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{DisableLocalhostProtection: true})
+	return h, func() {
+		for s := range server.Sessions() {
+			s.Close()
+		}
+	}
+}
+
+// apiSite answers calls, and has a stream of events that does not end.
+func apiSite() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", digest)
+	mux.HandleFunc("/v1/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: begun\n\n")
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	return mux
+}
+
+// talkative says what a model says, in pieces.
+func talkative(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	for i := range 50 {
+		fmt.Fprintf(w, "data: {\"n\":%d}\n\n", i)
+		http.NewResponseController(w).Flush()
+	}
+	fmt.Fprint(w, "data: [DONE]\n\n")
+}
+
+// soakClients are the ways in which a visitor reaches the proxy.
+type soakClients struct{ one, two, blind *http.Client }
+
+// clients returns fresh ones: over HTTP/1.1, over HTTP/2, and one that does not
+// trust the proxy.
+func (k *soak) clients() *soakClients {
+	client := func(roots *x509.CertPool, two bool) *http.Client {
+		proxy := &url.URL{Scheme: "http", Host: k.p.address}
+		return &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyURL(proxy), ForceAttemptHTTP2: two, TLSClientConfig: &tls.Config{RootCAs: roots},
+		}}
+	}
+	return &soakClients{one: client(k.roots, false), two: client(k.roots, true), blind: client(x509.NewCertPool(), true)}
+}
+
+func (c *soakClients) both() []*http.Client { return []*http.Client{c.one, c.two} }
+
+func (c *soakClients) close() {
+	for _, h := range []*http.Client{c.one, c.two, c.blind} {
+		h.CloseIdleConnections()
+	}
+}
