@@ -32,7 +32,7 @@ type client struct {
 func newClient(t *testing.T, srv *server, options ...func(*session.Options)) *client {
 	t.Helper()
 	next := srv.Client().Transport.(*http.Transport).Clone()
-	next.MaxIdleConnsPerHost = 100
+	next.MaxIdleConnsPerHost, next.DisableCompression = 100, true
 	t.Cleanup(next.CloseIdleConnections)
 	c := &client{t: t, url: srv.URL + "/mcp", book: session.NewBook(), memory: replay.NewBudget(64 << 20)}
 	t.Cleanup(c.book.Close)
