@@ -84,9 +84,6 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8})
 }
 
-// Gatherer is for tests, which compare what is documented with what there is.
-func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
-
 const (
 	taken   = "ok"
 	refused = "broken"
