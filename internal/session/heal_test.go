@@ -315,3 +315,33 @@ func TestLargeAnswerToInitializeIsPassedAndNotRemembered(t *testing.T) {
 		}
 	})
 }
+
+func TestAnswerOfTheLostSessionDoesNotBringItsIDBack(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		srv := newServer(t, proto)
+		c := newClient(t, srv).begin()
+		inFlight, goOn := make(chan struct{}), make(chan struct{})
+		srv.set(func(s *server) {
+			s.before = func(w http.ResponseWriter, r *http.Request, b []byte) bool {
+				if !bytes.Contains(b, []byte("slow")) {
+					return false
+				}
+				close(inFlight)
+				<-goOn
+				w.Header().Set("Mcp-Session-Id", "session-1")
+				return true
+			}
+		})
+		var all sync.WaitGroup
+		all.Go(func() { want(t, "id of the slow call", c.post(message(1, "slow", "")).id, c.id) })
+		<-inFlight
+		srv.lose()
+		c.call()
+		close(goOn)
+		all.Wait()
+		n := len(srv.all())
+		wantIn(t, "call after it", c.call(), "session-2")
+		wantList(t, "upstream", srv.methods(n), "tools/call")
+	})
+}
