@@ -45,7 +45,7 @@ func TestRequestLine(t *testing.T) {
 }
 
 // A request that matched no rule has the same keys, so that lines can be cut
-// up by position, and only a refusal has a problem.
+// up by position, and only a refusal has a problem, only a session that was lost its field.
 func TestRequestLineHasAllItsKeysAlways(t *testing.T) {
 	want := strings.Fields("time level msg team rule kind method authority path status attempt source token duration_ms bytes")
 	log, out := newLogger(t, "info", "text")
@@ -56,6 +56,11 @@ func TestRequestLineHasAllItsKeysAlways(t *testing.T) {
 	out.Reset()
 	RequestLine(log, &record.Record{Problem: "sign-in needed"}, 0)
 	if keys, _ := textPairs(t, strings.TrimSpace(out.String())); !reflect.DeepEqual(keys, append(want, "problem")) {
+		t.Errorf("got %q", keys)
+	}
+	out.Reset()
+	RequestLine(log, &record.Record{Session: "healed"}, 0)
+	if keys, values := textPairs(t, strings.TrimSpace(out.String())); !reflect.DeepEqual(keys, append(want, "session")) || values["session"] != "healed" {
 		t.Errorf("got %q", keys)
 	}
 }
