@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -51,7 +52,7 @@ func TestCallCutInTheMiddleIsDeliveredOnce(t *testing.T) {
 	n := needNode(t)
 	w, g := newWorld(t), newGateway(t)
 	sever := w.severable()
-	m := begun(t, startSlow)
+	m := begun(t, new(slow).start)
 	u := w.upstream("mcp.corp.test", g.token, http2too, m)
 	p := w.serve(options{rules: g.rules(`kind = "mcp"`, u.url+"/mcp"), hidden: []string{g.token}})
 	var clients []*sessionClient
@@ -97,9 +98,51 @@ func TestCallCutInTheMiddleIsDeliveredOnce(t *testing.T) {
 	u.wantGuarded(t)
 }
 
-// startSlow starts a server of the Go SDK with a tool that answers, one that
-// never does, and one that says something and then no more.
-func startSlow() (address string, kill func()) {
+// TestCutAnswerIsResumedByTheClient: where the server numbers what it says, the
+// clients ask for the rest of an answer that was cut, and get it. The call has
+// arrived once.
+func TestCutAnswerIsResumedByTheClient(t *testing.T) {
+	t.Parallel()
+	n := needNode(t)
+	w, g := newWorld(t), newGateway(t)
+	sever := w.severable()
+	server := &slow{events: mcp.NewMemoryEventStore(nil), release: make(chan struct{})}
+	m := begun(t, server.start)
+	u := w.upstream("mcp.corp.test", g.token, http2too, m)
+	p := w.serve(options{rules: g.rules(`kind = "mcp"`, u.url+"/mcp"), hidden: []string{g.token}})
+	var clients []*sessionClient
+	for _, sdk := range sdks(n) {
+		clients = append(clients, sdk.start(t, p, sdk.name, u.url+"/mcp"))
+	}
+	call := command{Do: "call", Tool: "talking"}
+	together(t, clients, func(c *sessionClient) error {
+		return errors.Join(c.must(command{Do: "connect"}, command{Do: "level", Level: "info"}), c.tell(call), c.sees("notifications/message", "so far"))
+	})
+	sever()
+	together(t, clients, func(c *sessionClient) error { return m.wait("the rest's stream", c.name, 1, message.resumed) })
+	close(server.release)
+	together(t, clients, func(c *sessionClient) error {
+		l, err := c.outcome(call)
+		if err == nil && l.Results[0].Text != "done" {
+			err = fmt.Errorf("%s: %v", c.name, l)
+		}
+		return err
+	})
+	for _, c := range clients {
+		if got := m.all(c.name, func(m message) bool { return m.method == "tools/call" }); len(got) != 1 {
+			t.Errorf("%s: %d calls arrived, want one", c.name, len(got))
+		}
+	}
+}
+
+// slow is a server of the Go SDK with a tool that answers, one that never
+// does, and one that says something and the rest when it is released.
+type slow struct {
+	events  mcp.EventStore // nil: what it says cannot be resumed
+	release chan struct{}  // nil: never
+}
+
+func (s *slow) start() (address string, kill func()) {
 	server := mcp.NewServer(&mcp.Implementation{Name: "slow", Version: "1"}, nil)
 	tool := func(name string, do func(context.Context, *mcp.CallToolRequest)) {
 		mcp.AddTool(server, &mcp.Tool{Name: name}, func(ctx context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
@@ -108,25 +151,26 @@ func startSlow() (address string, kill func()) {
 		})
 	}
 	ended := make(chan struct{})
-	wait := func(ctx context.Context) {
+	wait := func(ctx context.Context, release <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 		case <-ended:
+		case <-release:
 		}
 	}
 	tool("quick", func(context.Context, *mcp.CallToolRequest) {})
-	tool("silent", func(ctx context.Context, _ *mcp.CallToolRequest) { wait(ctx) })
+	tool("silent", func(ctx context.Context, _ *mcp.CallToolRequest) { wait(ctx, nil) })
 	tool("talking", func(ctx context.Context, r *mcp.CallToolRequest) {
 		r.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "info", Data: "so far"})
-		wait(ctx)
+		wait(ctx, s.release)
 	})
-	s := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
-		&mcp.StreamableHTTPOptions{DisableLocalhostProtection: true}))
-	return s.Listener.Addr().String(), func() {
+	h := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
+		&mcp.StreamableHTTPOptions{DisableLocalhostProtection: true, EventStore: s.events}))
+	return h.Listener.Addr().String(), func() {
 		close(ended)
 		closeSessions(server)
-		s.CloseClientConnections()
-		s.Close()
+		h.CloseClientConnections()
+		h.Close()
 	}
 }
 

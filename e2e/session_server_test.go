@@ -21,14 +21,16 @@ type message struct {
 	proto   string
 	session string // that it was sent with, or got
 	client  string // by the name that its initialize gave, as far as that is known
+	last    string // Last-Event-ID
 	down    bool   // nobody was there
 	status  int    // of the answer, once there is one
 }
 
 // openGet tells whether m is a stream that was opened, missedGet whether it
-// is one that could not be.
+// is one that could not be, and resumed whether it is to go on from an event.
 func (m message) openGet() bool   { return m.method == http.MethodGet && m.status == http.StatusOK }
 func (m message) missedGet() bool { return m.method == http.MethodGet && m.down }
+func (m message) resumed() bool   { return m.method == http.MethodGet && m.last != "" }
 
 // mortal is a server that can be killed and started again behind the same
 // address. Nobody is there in between.
@@ -139,7 +141,7 @@ func (m *mortal) note(r *http.Request, body []byte) (*message, string) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	msg := &message{method: rpc.Method, body: string(body), proto: r.Proto, session: r.Header.Get("Mcp-Session-Id"), down: m.address == ""}
+	msg := &message{method: rpc.Method, body: string(body), proto: r.Proto, session: r.Header.Get("Mcp-Session-Id"), last: r.Header.Get("Last-Event-ID"), down: m.address == ""}
 	if msg.client = rpc.Params.ClientInfo.Name; msg.client == "" {
 		msg.client = m.clients[msg.session]
 	}
