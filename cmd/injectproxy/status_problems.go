@@ -48,7 +48,11 @@ func (s *statusReport) problems(refusals []deadEnd, events []liveSession) []stat
 		add("warning", "refusal", fmt.Sprintf("%s refused the token of rule %s %s ago: %s", r.authority, r.rule, ago(s.Now, r.at), r.outcome), refusalHints[r.outcome])
 	}
 	for _, e := range unmended(events, s.Now) {
-		add("warning", "session", fmt.Sprintf("a lost session at %s was not put back (%s): %s", e.Target, e.Kind, e.Detail), "the server may be down; once it answers, clients begin again")
+		text := "a lost session at " + e.Target + " could not be put back: " + e.Detail
+		if e.Kind == "suppressed" {
+			text = "a lost session at " + e.Target + " is left for a moment, as the last attempt to put one back has failed"
+		}
+		add("warning", "session", text, "the server may be down; once it answers, clients go on")
 	}
 	for _, d := range s.Distrusted {
 		add("warning", "client", "a client refused the certificate for "+d.Authority+" "+ago(s.Now, d.At)+" ago: it does not trust the CA", trustRemedy)
