@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -184,6 +186,23 @@ func newSpans(t testing.TB, addr string) (c *spans, url string) {
 	return c, "http://" + l.Addr().String()
 }
 
+// grpcSpans takes them in by gRPC.
+type grpcSpans struct {
+	collector.UnimplementedTraceServiceServer
+	*spans
+}
+
+func (c grpcSpans) Export(_ context.Context, in *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, rs := range in.ResourceSpans {
+		for _, ss := range rs.ScopeSpans {
+			c.all = append(c.all, ss.Spans...)
+		}
+	}
+	return new(collector.ExportTraceServiceResponse), nil
+}
+
 // named returns the span of that name whose parent has the given id, nil for
 // any.
 func (c *spans) named(name string, parent []byte) *otlp.Span {
@@ -273,6 +292,39 @@ func TestTracesReachTheCollector(t *testing.T) {
 	}
 	if attempts != 2 {
 		t.Errorf("%d attempts, want the refused one and the one after the recovery", attempts)
+	}
+}
+
+// A collector by gRPC is reached directly, too, and a client that sends no
+// traceparent has none made up upstream.
+func TestTracesReachACollectorByGRPC(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", net.JoinHostPort(ownAddress(t), "0"))
+	must(t, err)
+	c, s := grpcSpans{spans: new(spans)}, grpc.NewServer()
+	collector.RegisterTraceServiceServer(s, c)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() { s.Stop(); <-served })
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	home := t.TempDir()
+	exchangeConfig(t, o, "", "").write(t, home)
+	dead := "http://127.0.0.1:" + freePort(t)
+	d := startDaemon(t, home, []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + l.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "HTTP_PROXY=" + dead, "HTTPS_PROXY=" + dead,
+	})
+	call(t, d.client("h1", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, 200)
+	if seen := o.one(t); seen.header["Traceparent"] != nil {
+		t.Errorf("upstream was sent %q", seen.header)
+	}
+	d.signal(syscall.SIGTERM)
+	if status := d.stopped(); status != 0 {
+		t.Errorf("exit status %d:\n%s", status, d.log)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.named("GET api", nil) == nil {
+		t.Errorf("spans %v:\n%s", c.all, d.log)
 	}
 }
 
