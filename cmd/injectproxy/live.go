@@ -102,7 +102,7 @@ func (l *live) began(r *record.Record) {
 	}
 	l.flying[r] = q
 	l.mu.Unlock()
-	l.feed.Publish("request", q)
+	l.tell(q)
 }
 
 // answered takes down that its answer begins.
@@ -116,7 +116,7 @@ func (l *live) answered(r *record.Record) {
 	}
 	l.mu.Unlock()
 	if known {
-		l.feed.Publish("request", q)
+		l.tell(q)
 	}
 }
 
@@ -138,6 +138,14 @@ func (l *live) done(r *record.Record) {
 	}
 	l.mu.Unlock()
 	if known {
+		l.tell(q)
+	}
+}
+
+// tell sends q to those who watch. It is not handed on for nobody: that alone
+// would take memory for each request.
+func (l *live) tell(q liveRequest) {
+	if l.feed.Watched() {
 		l.feed.Publish("request", q)
 	}
 }

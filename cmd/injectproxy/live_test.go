@@ -231,3 +231,14 @@ func TestTokenIsDescribedWithItsTrouble(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func BenchmarkLiveThatNobodyWatches(b *testing.B) {
+	var l live
+	r := &record.Record{Start: time.Now(), Rule: "mcp", Kind: "mcp", Method: "POST", Authority: "mcp.corp.example:443", Path: "/servers/kusto/mcp", Status: 200}
+	b.ReportAllocs()
+	for b.Loop() {
+		l.began(r)
+		l.answered(r)
+		l.done(r)
+	}
+}
