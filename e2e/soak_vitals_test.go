@@ -102,12 +102,14 @@ func (k *soak) until(what string, wanted func(vitals) bool) {
 
 // settled returns the vitals once nobody uses the proxy, with the least of each
 // in a number of looks: what the collector has left of the heap, and goroutines
-// that are not just about to end. Where they are above what bound permits, it
-// looks for longer.
+// that are not just about to end. While they are above what bound permits it goes
+// on looking: a connection that ended under a stream is let go of 90 s later
+// (net/http sets its idle timer again).
 func (k *soak) settled(bound *vitals) vitals {
 	k.t.Helper()
 	k.quiet()
-	guard := time.After(guardTime)
+	guard, again := time.After(4*guardTime), time.NewTicker(50*time.Millisecond)
+	defer again.Stop()
 	var least vitals
 	for looks := 0; ; {
 		v := k.vitals()
@@ -120,7 +122,7 @@ func (k *soak) settled(bound *vitals) vitals {
 			least.heap, least.resident = min(least.heap, v.heap), v.resident
 			looks++
 		}
-		if looks >= 60 && (bound == nil || least.exceeds(*bound) == nil) {
+		if looks >= 30 && (bound == nil || least.exceeds(*bound) == nil) {
 			return least
 		}
 		select {
@@ -129,7 +131,7 @@ func (k *soak) settled(bound *vitals) vitals {
 				k.t.Fatalf("somebody still uses the proxy: %+v", v)
 			}
 			return least
-		default:
+		case <-again.C:
 		}
 	}
 }

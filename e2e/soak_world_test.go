@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -239,27 +238,4 @@ func talkative(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).Flush()
 	}
 	fmt.Fprint(w, "data: [DONE]\n\n")
-}
-
-// soakClients are the ways in which a visitor reaches the proxy.
-type soakClients struct{ one, two, blind *http.Client }
-
-// clients returns fresh ones: over HTTP/1.1, over HTTP/2, and one that does not
-// trust the proxy.
-func (k *soak) clients() *soakClients {
-	client := func(roots *x509.CertPool, two bool) *http.Client {
-		proxy := &url.URL{Scheme: "http", Host: k.p.address}
-		return &http.Client{Transport: &http.Transport{
-			Proxy: http.ProxyURL(proxy), ForceAttemptHTTP2: two, TLSClientConfig: &tls.Config{RootCAs: roots},
-		}}
-	}
-	return &soakClients{one: client(k.roots, false), two: client(k.roots, true), blind: client(x509.NewCertPool(), true)}
-}
-
-func (c *soakClients) both() []*http.Client { return []*http.Client{c.one, c.two} }
-
-func (c *soakClients) close() {
-	for _, h := range []*http.Client{c.one, c.two, c.blind} {
-		h.CloseIdleConnections()
-	}
 }
