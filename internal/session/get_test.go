@@ -175,6 +175,18 @@ func TestServerWithoutAStreamForGETIsAskedBeforeItIsHealed(t *testing.T) {
 	})
 }
 
+func TestServerThatHadAStreamIsNotAsked(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t, "HTTP/1.1")
+	srv.streaming(nil)
+	c := newClient(t, srv).begin()
+	c.listen().res.Body.Close()
+	srv.lose()
+	n := len(srv.all())
+	c.listen()
+	wantList(t, "upstream", srv.methods(n), "GET", "initialize", "notifications/initialized", "GET")
+}
+
 func TestResumedStreamPassesAsItIs(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, proto string) {
