@@ -471,3 +471,28 @@ func TestRecoveryIsWatchedFromItsBeginToItsEnd(t *testing.T) {
 		t.Errorf("error: %v", err)
 	}
 }
+
+func TestSessionThatBeganUnreadablyIsEnded(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t, "HTTP/1.1")
+	c := newClient(t, srv).begin()
+	ended := make(chan string, 1)
+	srv.set(func(s *server) {
+		clear(s.live)
+		s.before = func(w http.ResponseWriter, r *http.Request, b []byte) bool {
+			if !strings.Contains(string(b), `"initialize"`) {
+				return false
+			}
+			w.Header().Set("Mcp-Session-Id", "unreadable")
+			io.WriteString(w, "?")
+			return true
+		}
+		s.delivered = func(d delivery) {
+			if d.rpc == "DELETE" {
+				ended <- d.session
+			}
+		}
+	})
+	want(t, "status", c.post(message(1, "tools/call", "")).status, 404)
+	want(t, "session that was ended", <-ended, "unreadable")
+}
