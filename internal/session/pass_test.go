@@ -65,6 +65,9 @@ func TestOtherFailuresPassAndAreSentOnce(t *testing.T) {
 		"503": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503},
 		"504": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(504) }, 504},
 		"400": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad arguments", 400) }, 400},
+		"400 of another": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "Bad Request: no such session setting", 400)
+		}, 400},
 		"403": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "invalid session id", http.StatusForbidden)
 		}, 403},
