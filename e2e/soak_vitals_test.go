@@ -108,7 +108,7 @@ func (k *soak) until(what string, wanted func(vitals) bool) {
 func (k *soak) settled(bound *vitals) vitals {
 	k.t.Helper()
 	k.quiet()
-	guard, again := time.After(4*guardTime), time.NewTicker(50*time.Millisecond)
+	guard, again := time.After(3*guardTime), time.NewTicker(50*time.Millisecond)
 	defer again.Stop()
 	var least vitals
 	for looks := 0; ; {
