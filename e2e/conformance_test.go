@@ -1,10 +1,10 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -166,11 +166,21 @@ var conformanceBinary = sync.OnceValues(func() (string, error) {
 })
 
 // leadingTo passes requests to an address, without the token, and with the
-// Host that the client sent: servers on loopback look at it.
+// Host that the client sent: servers on loopback look at it. A request is read
+// to its end before: else an answer that is quicker than that would be cut, for
+// the server that this runs in closes the request's body when it begins.
 func leadingTo(address string) http.Handler {
-	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	p := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: "http", Host: address})
 		r.Out.Host = r.In.Host
 		r.Out.Header.Del("Authorization")
-	}, ErrorLog: log.New(io.Discard, "", 0)}
+	}, ErrorLog: quiet}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		p.ServeHTTP(w, r)
+	})
 }

@@ -3,8 +3,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,10 +69,7 @@ func everything(t *testing.T, n node) http.Handler {
 				for range lines {
 				}
 			}()
-			return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-				r.SetURL(&url.URL{Scheme: "http", Host: address})
-				r.Out.Header.Del("Authorization")
-			}}
+			return leadingTo(address)
 		}
 	}
 }
