@@ -15,8 +15,8 @@ import (
 
 // observer is where everything comes together that somebody may want to know
 // of an instance: logs, counts, metrics, traces, the audit file and the status
-// page have it from here. Its methods are called concurrently, and what waits in
-// them is the audit file's disk alone.
+// page have it from here. Its methods are called concurrently, and none waits for
+// a disk or a collector.
 type observer struct {
 	log      *slog.Logger
 	counts   counts

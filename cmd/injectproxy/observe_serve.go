@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
@@ -36,9 +38,20 @@ func openTraces(log *slog.Logger) *telemetry.Traces {
 	return t
 }
 
-// closeTraces sends what is left.
-func closeTraces(t *telemetry.Traces, log *slog.Logger) {
-	if err := t.Close(); err != nil {
-		log.Warn("the last traces were not sent", "error", err)
+// What is left to tell at the end has between settleLeast and settleMost to get
+// out.
+const (
+	settleLeast = time.Second
+	settleMost  = 5 * time.Second
+)
+
+// settle has the collector and the audit file take what is left, and waits for
+// neither longer than limit.
+func (s *surroundings) settle(limit time.Duration) {
+	var ending sync.WaitGroup
+	ending.Go(func() { s.audit.Close(limit) })
+	if err := s.traces.Close(limit); err != nil {
+		s.log.Warn("the last traces were not sent", "error", err)
 	}
+	ending.Wait()
 }

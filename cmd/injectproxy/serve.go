@@ -99,12 +99,11 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	if err != nil {
 		return err
 	}
-	defer audit.Close()
-	traces := openTraces(log)
-	defer closeTraces(traces, log)
+	around := surroundings{log: log, progress: line, traces: openTraces(log), audit: audit}
 	status := openAdmin(cfg, log)
-	l, in, err := open(cfg, started, status, surroundings{log: log, progress: line, traces: traces, audit: audit})
+	l, in, err := open(cfg, started, status, around)
 	if err != nil {
+		around.settle(settleMost)
 		if status != nil {
 			status.Close()
 		}
@@ -129,6 +128,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 		case err := <-served:
 			in.Shutdown(canceled())
 			in.close()
+			in.around.settle(settleMost)
 			return fmt.Errorf("serving %s: %w", l.Addr(), err)
 		case s := <-signals:
 			if s != syscall.SIGHUP {
@@ -207,7 +207,8 @@ func listenError(address string, err error) error {
 const echo = 100 * time.Millisecond
 
 // drain ends the proxy in good order. What is still open after limit is
-// closed, and a further signal ends the wait.
+// closed. The last traces and lines of the audit file then have what is left of
+// limit. A further signal ends the wait, whatever it is for.
 func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slog.Logger) error {
 	log.Info("draining", "limit", limit.String())
 	began := time.Now()
@@ -217,6 +218,7 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 	go func() {
 		err := in.Shutdown(ctx)
 		in.close() // may wait for a token source, and a signal must end that too
+		in.around.settle(min(max(limit-time.Since(began), settleLeast), settleMost))
 		done <- err
 	}()
 	for {
@@ -231,6 +233,7 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 			if s == syscall.SIGHUP {
 				in.around.audit.Reopen()
 			} else if time.Since(began) > echo {
+				in.around.audit.Close(echo) // long enough for a disk that works
 				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
 			}
 		}

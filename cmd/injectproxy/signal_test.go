@@ -153,8 +153,17 @@ func TestWhatIsOpenAfterTheDrainIsCutOff(t *testing.T) {
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	d, _ := openBoth(t, `drain = "1h"`)
+	d.insist()
+	if d.status != 1 || lineWith(d.log.String(), "error: ", "second signal") == "" {
+		t.Errorf("exit status %d:\n%s", d.status, d.log)
+	}
+}
+
+// insist has d end by a second signal.
+func (d *daemon) insist() {
+	d.t.Helper()
 	d.signal(syscall.SIGTERM)
-	d.log.wait(t, "msg=draining")
+	d.log.wait(d.t, "msg=draining")
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	late := time.After(guard)
@@ -165,11 +174,8 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		case <-d.exited:
 			running = false
 		case <-late:
-			t.Fatalf("serve does not end:\n%s", d.log)
+			d.t.Fatalf("serve does not end:\n%s", d.log)
 		}
-	}
-	if d.status != 1 || lineWith(d.log.String(), "error: ", "second signal") == "" {
-		t.Errorf("exit status %d:\n%s", d.status, d.log)
 	}
 }
 

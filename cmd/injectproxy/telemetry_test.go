@@ -85,15 +85,19 @@ func auditLines(t testing.TB, name string) (lines []auditLine) {
 	return lines
 }
 
-// audited has the testbed write an audit file, whose name it returns.
-func audited(t testing.TB) (change func(*config.Config, *surroundings), file string) {
+// audited has the testbed write an audit file, whose lines are all there once
+// it is ended.
+func audited(t testing.TB) (change func(*config.Config, *surroundings), file string, end func()) {
 	file = filepath.Join(t.TempDir(), "audit.jsonl")
+	var a *telemetry.Audit
+	end = func() { a.Close(guard) }
+	t.Cleanup(end)
 	return func(_ *config.Config, s *surroundings) {
 		var err error
-		s.audit, err = telemetry.OpenAudit(file, slog.New(slog.DiscardHandler))
+		a, err = telemetry.OpenAudit(file, slog.New(slog.DiscardHandler))
 		must(t, err)
-		t.Cleanup(s.audit.Close)
-	}, file
+		s.audit = a
+	}, file, end
 }
 
 // capricious is an MCP server that does with its sessions what it is told to.
@@ -191,7 +195,7 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 	s := &capricious{sessions: map[string]bool{}, symptom: 404, hang: make(chan struct{}), legs: make(chan struct{}, 9)}
 	root := newLive(t, "h2", s.ServeHTTP)
 	defer close(s.hang)
-	audit, file := audited(t)
+	audit, file, end := audited(t)
 	b := newTestbed(t, settings{
 		tables: "[session]\ncooldown = \"1h\"\n" + fileAudiences + mcpRule(root+"/mcp", `name = "tools"`) +
 			mcpRule(root+"/slow", `name = "slow"`, `timeout = "100ms"`),
@@ -270,6 +274,7 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 		`own_answers_total{problem="The upstream did not answer in time",rule="slow",team=""}`: 1,
 	})
 	var got []string
+	end()
 	for _, l := range auditLines(t, file) {
 		got = append(got, fmt.Sprintf("%s %s %d %s", l.Rule, l.Method, l.Status, l.Session))
 		if l.Kind != "mcp" || l.Source != "token_file" || len(l.Token) != 8 || l.Time.IsZero() || l.Attempt < 1 {
@@ -311,7 +316,7 @@ func TestTokensRetriesAndTunnelsAreCounted(t *testing.T) {
 		}
 	}, "api.example.test", "other.example.test")
 	plain := newOrigin(t, "h1", nil, "plain.example.test")
-	audit, file := audited(t)
+	audit, file, end := audited(t)
 	tables := "[audience.none]\ntoken_file = \"absent.token\"\n" + fileAudiences + rule(o.url("/v1/"), `name = "api"`) +
 		strings.Replace(rule(o.url("/none/"), `name = "none"`, `kind = "llm"`), `"a"`, `"none"`, 1)
 	s := settings{tables: tables, files: map[string]string{"a.token": expiring(time.Now().Add(time.Hour)), "b.token": tokenB}}
@@ -363,6 +368,7 @@ func TestTokensRetriesAndTunnelsAreCounted(t *testing.T) {
 	if got[`tunnel_bytes_total{direction="up"}`] == 0 || got[`tunnel_bytes_total{direction="down"}`] == 0 || got[`ca_expiry_timestamp_seconds`] == 0 || got[`config_in_use_timestamp_seconds`] == 0 {
 		t.Errorf("%v", got)
 	}
+	end()
 	if lines := auditLines(t, file); len(lines) != 4 || lines[1].Retry != "same token" || lines[2].Problem == "" || lines[3].Rule != "" || lines[0].Path != "/v1/x" {
 		t.Errorf("%+v", lines)
 	}

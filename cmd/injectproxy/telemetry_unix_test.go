@@ -67,6 +67,7 @@ func TestAuditFileIsReopenedOnHangup(t *testing.T) {
 		files = append(files, old)
 		d.signal(syscall.SIGHUP)
 		d.log.wait(t, "configuration reloaded", fmt.Sprintf("change=%d ", turn+1))
+		d.log.until(t, func(text string) bool { return strings.Count(text, "audit file was opened again") > turn }, "opened again", nil)
 	}
 	close(over)
 	load.Wait()

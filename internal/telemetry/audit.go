@@ -1,15 +1,11 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/record"
@@ -18,40 +14,57 @@ import (
 // Audit writes one JSON line per intercepted request to a file, for those who
 // have to answer later who asked for what. Secrets are masked as in the log.
 //
-// Each line is one write at the file's end, whole: what a full disk cut off is
-// written before the next line. A write that fails is counted and makes nobody
-// wait; the log hears of it once a minute at most, and when the file can be
-// written again. Its methods may be called concurrently. A nil Audit writes
-// nothing.
+// Requests do not wait for the disk: lines stand in a queue of bounded length,
+// from which one goroutine writes them, each in one write at the file's end,
+// whole. What a full disk cut off is written before the next line. A line that
+// finds the queue full waits for a moment if others are being written, and is
+// lost if not. Failures and lost lines are counted; the log hears of them once a
+// minute at most, and when the file can be written again.
+//
+// Its methods may be called concurrently. A nil Audit writes nothing.
 type Audit struct {
-	name   string
 	log    *slog.Logger
-	lines  *slog.Logger
-	errors atomic.Int64
+	format slog.Handler // of lines, into the queue
+	lines  chan auditLine
+	size   atomic.Int64  // bytes of the lines in the queue
+	again  chan struct{} // holds one while the file is to be opened again
+	quit   chan struct{} // closed by Close
+	ended  chan struct{} // closed when the last line is written
+	once   sync.Once     // closes quit
 
-	mu     sync.Mutex // guards what follows
-	file   *os.File
-	rest   []byte    // of a line that was not written as a whole
-	lost   int64     // lines, since the log last heard that writing works
-	warned time.Time // when it last heard that it does not
-	owed   bool      // it has not heard since that it works again
+	failures, lost atomic.Int64
+	health         auditHealth
+	file           auditFile // the writing goroutine's
 }
 
-// auditPause is how often the log hears that lines are lost, and the file is
-// opened anew because of that.
-const auditPause = time.Minute
+// auditLine is a line, or word that those before it have been seen to.
+type auditLine struct {
+	text []byte
+	seen chan<- struct{}
+}
+
+const (
+	auditLines = 4096    // that the queue takes
+	auditBytes = 8 << 20 // that it takes, but for the last line
+	// auditPatience is how long a line waits for room, and how long a write may
+	// last for it to wait at all.
+	auditPatience = 100 * time.Millisecond
+)
 
 // OpenAudit opens the file of the given name, which is made if it is not there,
-// for its owner alone. It refuses a pipe, since whoever reads that slowly would
-// hold up requests.
+// for its owner alone. It refuses a pipe, whose reader would decide which lines
+// there are. Close ends what it begins.
 func OpenAudit(name string, log *slog.Logger) (*Audit, error) {
-	a := &Audit{name: name, log: log}
-	a.lines = slog.New(slog.NewJSONHandler(masker{auditWriter{a}}, &slog.HandlerOptions{ReplaceAttr: onlyFacts}))
-	var err error
-	if a.file, err = openAppending(name); err != nil {
+	file, err := openAuditFile(name)
+	if err != nil {
 		return nil, err
 	}
-	a.rest = unended(name)
+	a := &Audit{
+		log: log, file: file, lines: make(chan auditLine, auditLines), again: make(chan struct{}, 1),
+		quit: make(chan struct{}), ended: make(chan struct{}), health: auditHealth{began: time.Now()},
+	}
+	a.format = slog.NewJSONHandler(masker{auditQueue{a}}, &slog.HandlerOptions{ReplaceAttr: onlyFacts})
+	go a.run()
 	return a, nil
 }
 
@@ -63,32 +76,6 @@ func onlyFacts(groups []string, attr slog.Attr) slog.Attr {
 	return attr
 }
 
-func openAppending(name string) (*os.File, error) {
-	if info, err := os.Stat(name); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
-		return nil, fmt.Errorf("%s is a pipe, and who reads it would hold up requests", name)
-	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-}
-
-// unended returns the line's end that the file lacks: a process that was killed
-// may have left half a line.
-func unended(name string) []byte {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil // it may be there to be written only
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-		return nil
-	}
-	var last [1]byte
-	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
-		return nil
-	}
-	return []byte("\n")
-}
-
 // Request writes what r says about a request that took d. All keys are in each
 // line; time is when the request began.
 func (a *Audit) Request(r *record.Record, d time.Duration) {
@@ -98,114 +85,102 @@ func (a *Audit) Request(r *record.Record, d time.Duration) {
 	line := slog.NewRecord(r.Start.UTC(), slog.LevelInfo, "", 0)
 	line.AddAttrs(requestFacts(r, d)...)
 	line.AddAttrs(slog.String("client", r.Client), slog.String("retry", r.Retry), slog.String("session", r.Session), slog.String("problem", r.Problem))
-	a.lines.Handler().Handle(context.Background(), line)
+	a.format.Handle(context.Background(), line)
 }
 
-// auditWriter is where the lines come from, each as one Write and never two at
+// auditQueue is where the lines come from, each as one Write and never two at
 // once.
-type auditWriter struct{ a *Audit }
+type auditQueue struct{ a *Audit }
 
-func (w auditWriter) Write(line []byte) (int, error) {
-	w.a.write(line)
+func (q auditQueue) Write(line []byte) (int, error) {
+	q.a.put(bytes.Clone(line))
 	return len(line), nil
 }
 
-// write appends line, behind what is left of the one before.
-func (a *Audit) write(line []byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.file == nil {
-		return // closed
-	}
-	whole, torn := line, len(a.rest)
-	if torn > 0 {
-		whole = append(a.rest, line...)
-	}
-	n, err := a.file.Write(whole)
-	switch {
-	case err == nil:
-		a.rest = nil
-		a.recovered()
-	case n > torn: // this line has begun
-		a.rest = append([]byte(nil), whole[n:]...)
-		a.failed(err, false)
-	default:
-		a.rest = append([]byte(nil), whole[n:torn]...)
-		a.failed(err, true)
+// put puts line into the queue, or loses it.
+func (a *Audit) put(line []byte) {
+	size := int64(len(line))
+	if !a.room(auditLine{text: line}, size) {
+		a.size.Add(-size)
+		a.lost.Add(1)
+		a.fails(a.health.slow(), 1)
+	} else if a.health.hangs() {
+		a.fails(hangs, 0)
 	}
 }
 
-// failed counts a write that failed, and tells of it if it is time to. What is
-// wrong with the file may be that it is another by now, as after a file server
-// has come back.
-func (a *Audit) failed(err error, lost bool) {
-	a.errors.Add(1)
-	if lost {
-		a.lost++
+// room puts line into the queue if it finds room there in time.
+func (a *Audit) room(line auditLine, size int64) bool {
+	if a.size.Add(size)-size < auditBytes {
+		select {
+		case a.lines <- line:
+			return true
+		case <-a.quit:
+			return true // what comes later is not written
+		default:
+		}
 	}
-	if time.Since(a.warned) < auditPause {
+	if a.health.underWay() > auditPatience {
+		return false
+	}
+	late := time.NewTimer(auditPatience)
+	defer late.Stop()
+	select {
+	case a.lines <- line:
+		return true
+	case <-a.quit:
+		return true
+	case <-late.C:
+		return false
+	}
+}
+
+// run writes lines until Close, and then those that are left.
+func (a *Audit) run() {
+	defer close(a.ended)
+	defer a.file.close()
+	for {
+		select {
+		case l := <-a.lines:
+			a.take(l)
+		case <-a.again:
+			a.reopen()
+		case <-a.quit:
+			for len(a.lines) > 0 { // nobody else takes any
+				a.take(<-a.lines)
+			}
+			return
+		}
+	}
+}
+
+// take writes a line of the queue.
+func (a *Audit) take(l auditLine) {
+	if l.seen != nil {
+		close(l.seen)
 		return
 	}
-	a.warned, a.owed = time.Now(), true
-	a.log.Warn("the audit file cannot be written", "file", a.name, "error", reason(err), "lost", a.lost,
-		"hint", "make room, or mend log.audit; requests go on, and lines that could not be written are lost")
-	if !errors.Is(err, syscall.ENOSPC) {
-		a.open()
-	}
-}
-
-func (a *Audit) recovered() {
-	if !a.owed {
+	a.size.Add(-int64(len(l.text)))
+	a.health.begin()
+	lost, err := a.file.write(l.text)
+	a.health.end()
+	if err == nil {
+		a.works()
 		return
 	}
-	a.log.Info("the audit file is written again", "file", a.name, "lost", a.lost)
-	a.lost, a.owed = 0, false
+	a.failed(lost, err)
 }
 
-// Reopen opens the file by its name again, as is wanted when it has been
-// renamed. If that cannot be done the old one stays.
+// Reopen has the file opened by its name again, as is wanted when it has been
+// renamed, and does not wait for it. If that cannot be done the old one stays.
 func (a *Audit) Reopen() {
 	if a == nil {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.file == nil {
-		return
+	select {
+	case a.again <- struct{}{}:
+	default: // somebody has just asked for it
 	}
-	if err := a.open(); err != nil {
-		a.errors.Add(1)
-		a.log.Warn("the audit file cannot be opened again, so the one before is written", "file", a.name, "error", reason(err), "hint", "see to the directory and its permissions, then send SIGHUP")
-	}
-}
-
-// open puts the file of that name in place of the one that is open.
-func (a *Audit) open() error {
-	f, err := openAppending(a.name)
-	if err != nil {
-		return err
-	}
-	if !same(f, a.file) {
-		a.file.Write(a.rest) // the last chance of a line that was cut off
-		a.rest = unended(a.name)
-	}
-	a.file.Close()
-	a.file = f
-	return nil
-}
-
-func same(f, g *os.File) bool {
-	a, errA := f.Stat()
-	b, errB := g.Stat()
-	return errA == nil && errB == nil && os.SameFile(a, b)
-}
-
-// reason is what an error says besides the file's name.
-func reason(err error) string {
-	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
 }
 
 // Errors returns how many writes and openings have failed.
@@ -213,18 +188,29 @@ func (a *Audit) Errors() int64 {
 	if a == nil {
 		return 0
 	}
-	return a.errors.Load()
+	return a.failures.Load()
 }
 
-// Close ends the file. What comes later is not written.
-func (a *Audit) Close() {
+// Lost returns how many lines were never written.
+func (a *Audit) Lost() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.lost.Load()
+}
+
+// Close has what is left written and ends the file, but waits for that no
+// longer than limit. What comes later is not written.
+func (a *Audit) Close(limit time.Duration) {
 	if a == nil {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.file != nil {
-		a.file.Close()
-		a.file = nil
+	a.once.Do(func() { close(a.quit) })
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-a.ended:
+	case <-late.C:
+		a.log.Warn("the audit file did not take its last lines in time", "file", a.file.name, "lines", len(a.lines))
 	}
 }

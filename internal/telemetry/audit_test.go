@@ -28,8 +28,27 @@ func openAudit(t testing.TB, name string, log *slog.Logger) *Audit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(a.Close)
+	t.Cleanup(func() { a.Close(guard) })
 	return a
+}
+
+// guard is what no test may last.
+const guard = 2 * time.Minute
+
+// settled returns once all lines before are written.
+func settled(a *Audit) {
+	seen := make(chan struct{})
+	a.lines <- auditLine{seen: seen}
+	<-seen
+}
+
+// reopened returns once the file is opened again.
+func reopened(a *Audit) {
+	a.Reopen()
+	for len(a.again) > 0 {
+		settled(a)
+	}
+	settled(a)
 }
 
 // auditPaths returns the path that each line of the files tells, and fails the
@@ -63,6 +82,7 @@ func TestAuditLineHasEveryFact(t *testing.T) {
 	r.Start, r.Client, r.Session = time.Date(2026, 11, 21, 19, 0, 0, 5e6, time.FixedZone("", 3600)), "build-farm", "healed"
 	a.Request(r, 12345678*time.Nanosecond)
 	a.Request(new(record.Record), 0)
+	settled(a)
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +120,7 @@ func TestAuditMasksWhatLooksLikeASecret(t *testing.T) {
 	r.Method = jwt
 	a.Request(r, 0)
 	a.Request(asked("/https://u:"+canary+"@h/"), 0)
+	settled(a)
 	b, _ := os.ReadFile(name)
 	if got := string(b); strings.Contains(strings.ReplaceAll(got, "/x?code="+canary, ""), canary) || strings.Contains(got, jwt) || strings.Count(got, "\n") != 2 {
 		t.Errorf("%s", got)
@@ -131,13 +152,14 @@ func TestAuditLosesNoLineWhenItIsRotated(t *testing.T) {
 			t.Fatal(err)
 		}
 		names = append(names, old)
-		a.Reopen()
+		reopened(a)
 	}
 	running.Wait()
+	settled(a)
 	got := auditPaths(t, names...)
 	slices.Sort(got)
-	if n := len(slices.Compact(got)); n != writers*each || len(got) != writers*each || a.Errors() != 0 {
-		t.Errorf("%d lines, %d different ones, of %d; %d errors", len(got), n, writers*each, a.Errors())
+	if n := len(slices.Compact(got)); n != writers*each || len(got) != writers*each || a.Errors() != 0 || a.Lost() != 0 {
+		t.Errorf("%d lines, %d different ones, of %d; %d errors, %d lost", len(got), n, writers*each, a.Errors(), a.Lost())
 	}
 }
 
@@ -155,26 +177,35 @@ func TestAuditKeepsItsFileUntilItIsReopened(t *testing.T) {
 	log, out := newLogger(t, "info", "text")
 	a := openAudit(t, name, log)
 	a.Request(asked("/1"), 0)
+	settled(a)
 	if err := os.Rename(name, old); err != nil {
 		t.Fatal(err)
 	}
 	os.Remove(filepath.Dir(name))
 	a.Request(asked("/2"), 0)
-	a.Reopen()
+	reopened(a)
 	a.Request(asked("/3"), 0)
+	settled(a)
 	if got := auditPaths(t, old); !slices.Equal(got, []string{"/1", "/2", "/3"}) || a.Errors() != 1 {
 		t.Errorf("%q, %d errors", got, a.Errors())
 	}
 	if !strings.Contains(out.String(), "cannot be opened again") || !strings.Contains(out.String(), "hint=") {
 		t.Errorf("logged %s", out)
 	}
+	if why, since, lost := a.Failing(); !strings.Contains(why, "cannot be opened again") || since.IsZero() || lost != 0 {
+		t.Errorf("failing: %q since %v, %d lines", why, since, lost)
+	}
 	os.Mkdir(filepath.Dir(name), 0o700)
-	a.Reopen()
+	reopened(a)
 	a.Request(asked("/4"), 0)
+	settled(a)
+	if why, _, _ := a.Failing(); why != "" {
+		t.Errorf("failing: %q", why)
+	}
 	if got := auditPaths(t, name); !slices.Equal(got, []string{"/4"}) {
 		t.Errorf("%q", got)
 	}
-	a.Close()
+	a.Close(guard)
 	a.Request(asked("/5"), 0)
 	a.Reopen()
 	if got := auditPaths(t, name); len(got) != 1 {
@@ -183,7 +214,10 @@ func TestAuditKeepsItsFileUntilItIsReopened(t *testing.T) {
 	var none *Audit
 	none.Request(asked("/"), 0)
 	none.Reopen()
-	none.Close()
+	none.Close(0)
+	if why, _, _ := none.Failing(); why != "" || none.Lost() != 0 {
+		t.Error(why)
+	}
 }
 
 func TestAuditEndsALineThatAKilledProcessLeft(t *testing.T) {
@@ -193,6 +227,7 @@ func TestAuditEndsALineThatAKilledProcessLeft(t *testing.T) {
 	}
 	a := openAudit(t, name, nil)
 	a.Request(asked("/next"), 0)
+	settled(a)
 	b, _ := os.ReadFile(name)
 	if lines := strings.Split(string(b), "\n"); len(lines) != 4 || lines[1] != `{"path":"/ha` || !json.Valid([]byte(lines[2])) || lines[3] != "" {
 		t.Errorf("%q", lines)
@@ -203,7 +238,7 @@ func TestAuditRefusesWhatItCannotWrite(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{dir, filepath.Join(dir, "none", "audit")} {
 		if a, err := OpenAudit(name, nil); err == nil {
-			a.Close()
+			a.Close(0)
 			t.Errorf("%s is opened", name)
 		}
 	}
@@ -222,17 +257,25 @@ func TestAuditTellsOnceAMinuteThatItFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := openAudit(t, name, log)
+		defer a.Close(guard)
 		for range 150 {
 			a.Request(asked("/"), 0)
 			time.Sleep(time.Second)
+		}
+		if why, since, lost := a.Failing(); !strings.Contains(why, "no space") || time.Since(since) != 150*time.Second || lost != 150 || a.Lost() != 150 {
+			t.Errorf("failing: %q since %v, %d lines, %d lost", why, since, lost, a.Lost())
 		}
 		if n := strings.Count(out.String(), "cannot be written"); n != 3 || a.Errors() != 150 {
 			t.Errorf("told %d times in two and a half minutes, %d errors", n, a.Errors())
 		}
 		os.Remove(name)
-		a.Reopen()
+		reopened(a)
 		a.Request(asked("/ok"), 0)
 		a.Request(asked("/ok"), 0)
+		settled(a)
+		if why, _, _ := a.Failing(); why != "" {
+			t.Errorf("failing: %q", why)
+		}
 		if got := out.String(); strings.Count(got, "is written again") != 1 || !strings.Contains(got, "lost=150") {
 			t.Errorf("logged %s", got)
 		}
@@ -240,4 +283,27 @@ func TestAuditTellsOnceAMinuteThatItFails(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+}
+
+// A disk that works loses no line, however many come at once, and the end waits
+// for those that are left.
+func TestAuditWritesTenThousandLinesOfABurst(t *testing.T) {
+	const writers, each = 16, 625
+	name := filepath.Join(t.TempDir(), "audit")
+	a := openAudit(t, name, nil)
+	var running sync.WaitGroup
+	for w := range writers {
+		running.Go(func() {
+			for i := range each {
+				a.Request(asked(fmt.Sprintf("/%d/%d", w, i)), 0)
+			}
+		})
+	}
+	running.Wait()
+	a.Close(guard)
+	got := auditPaths(t, name)
+	slices.Sort(got)
+	if n := len(slices.Compact(got)); n != writers*each || a.Lost() != 0 || a.size.Load() != 0 {
+		t.Errorf("%d lines, %d lost, %d bytes still wait", n, a.Lost(), a.size.Load())
+	}
 }

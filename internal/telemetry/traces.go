@@ -37,11 +37,7 @@ type Traces struct {
 	tracer   trace.Tracer
 	reads    bool // the client's traceparent
 	writes   bool // ours, in its place
-	flush    time.Duration
 }
-
-// flushTime is how long the last spans may take on their way at the end.
-const flushTime = 5 * time.Second
 
 // OpenTraces returns what the environment asks for by the usual variables of
 // OpenTelemetry, nil if it does not ask for traces: OTEL_TRACES_EXPORTER (otlp,
@@ -58,7 +54,7 @@ func OpenTraces(ctx context.Context, version string, log *slog.Logger) (*Traces,
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	t := &Traces{flush: flushTime}
+	t := new(Traces)
 	t.reads, t.writes = propagates()
 	complaints := &complaints{log: log}
 	otel.SetErrorHandler(complaints) // the library has no other place for these
@@ -135,12 +131,13 @@ func newExporter(ctx context.Context, name string) (sdktrace.SpanExporter, error
 	return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL %q: want http/protobuf or grpc", protocol)
 }
 
-// Close sends what is left, for 5 s at most. Nothing is traced after it.
-func (t *Traces) Close() error {
+// Close sends what is left, but waits for that no longer than limit. Nothing is
+// traced after it.
+func (t *Traces) Close(limit time.Duration) error {
 	if t == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), t.flush)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return t.provider.Shutdown(ctx)
 }
