@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/config"
@@ -178,6 +179,7 @@ func (in *instance) keepingSessions(g *generation, r config.Rule, next http.Roun
 	return session.New(next, session.Options{
 		Mode: sessionModes[r.Recover], Book: in.book, Over: g.over,
 		Owner: func(ctx context.Context) string { return record.FromContext(ctx).Client },
+		May:   func(method string) bool { return len(r.Methods) == 0 || slices.Contains(r.Methods, method) },
 		Light: g.cfg.Session.Light, Ping: g.cfg.Session.Ping, Hard: g.cfg.Session.Hard, Cooldown: g.cfg.Session.Cooldown,
 		BodyLimit: g.cfg.Retry.BodyLimit, Memory: g.budget, Explains: wantsToken, Late: answeredLate,
 		Apart: apart, Note: in.watch.session(r), Around: in.watch.recovery(r),

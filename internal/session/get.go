@@ -19,7 +19,7 @@ func (x *exchange) get() (*http.Response, error) {
 		x.resume("")
 	}
 	res, err := x.send(at)
-	if err == nil && s.heals(x.req.Header) {
+	if err == nil && x.heals() {
 		res, err = x.reopen(res)
 	}
 	if err != nil || !streams(res) || !s.heals(x.req.Header) {
@@ -74,6 +74,9 @@ func (x *exchange) reopen(res *http.Response) (*http.Response, error) {
 
 // errStands says that a session is not lost.
 var errStands = errors.New("session: the session stands")
+
+// errNotOurs says that a lost session is for other requests to heal.
+var errNotOurs = errors.New("session: no message may be sent here")
 
 // prove returns nil if the sign of a lost session means that. A server that has
 // no stream for a GET may say so with 404, too: where there never was one, it is
@@ -161,8 +164,12 @@ func (x *exchange) leg(turn int) (*http.Response, error) {
 		return nil, err
 	}
 	why := symptom(res)
-	if why == "" || !x.s.heals(x.req.Header) {
+	switch {
+	case why == "" || !x.s.heals(x.req.Header):
 		return res, nil
+	case !x.heals(): // a call may heal it
+		spend(res)
+		return nil, errNotOurs
 	}
 	if err := x.recover(why); errors.Is(err, errOther) {
 		return res, nil
@@ -179,7 +186,7 @@ func (x *exchange) leg(turn int) (*http.Response, error) {
 func (x *exchange) tick() {
 	ctx := x.req.Context()
 	x.t.reset(ctx, x.s, x.req)
-	if !x.t.o.Ping || x.s.settled(ctx) != nil || !x.s.heals(x.req.Header) {
+	if !x.t.o.Ping || x.s.settled(ctx) != nil || !x.heals() {
 		return
 	}
 	x.at = x.s.now()

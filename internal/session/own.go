@@ -70,6 +70,9 @@ func (t *transport) ask(ctx context.Context, trigger *http.Request, at view, m m
 
 // discard ends a session of the upstream that nobody uses, as a courtesy.
 func (t *transport) discard(ctx context.Context, trigger *http.Request, at view) {
+	if !t.o.May(http.MethodDelete) {
+		return
+	}
 	req := ownRequest(ctx, trigger, http.MethodDelete, at)
 	delete(req.Header, "Content-Type")
 	if res, err := t.next.RoundTrip(req); err == nil {

@@ -56,7 +56,7 @@ func (x *exchange) message(at view) (*http.Response, error) {
 	x.body = replay.Hold(x.req, x.t.o.BodyLimit, x.t.o.Memory)
 	defer x.body.Finish()
 	res, err := x.send(at)
-	if err != nil || !x.s.heals(x.req.Header) {
+	if err != nil || !x.heals() {
 		return x.pass(res, err)
 	}
 	if why := symptom(res); why != "" {

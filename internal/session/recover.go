@@ -82,7 +82,7 @@ func (f *flight) wait(ctx context.Context) error {
 // reset begins another session if the cadence for that is due and nothing else
 // is in flight. It returns when a request may be sent.
 func (t *transport) reset(ctx context.Context, s *session, trigger *http.Request) {
-	if t.o.Hard <= 0 {
+	if t.o.Hard <= 0 || !t.o.May(http.MethodPost) {
 		return
 	}
 	s.mu.Lock()

@@ -37,6 +37,11 @@ type Options struct {
 	// owners are strangers to each other. A nil Owner means that all are one's.
 	Owner func(context.Context) string
 
+	// May reports whether requests of a method may be sent: by POST the proxy asks
+	// and heals, and by DELETE it ends what nobody uses. It leaves what it may not
+	// do to other requests of the session. A nil May allows all.
+	May func(method string) bool
+
 	Light    time.Duration // how often a held stream is looked after
 	Ping     bool          // by a ping, too
 	Hard     time.Duration // a session is replaced this long after it began, while nothing is in flight; 0: never
@@ -129,6 +134,9 @@ func New(next http.RoundTripper, o Options) http.RoundTripper {
 	}
 	if o.Owner == nil {
 		o.Owner = func(context.Context) string { return "" }
+	}
+	if o.May == nil {
+		o.May = func(string) bool { return true }
 	}
 	if o.Note == nil {
 		o.Note = func(context.Context, Event) {}

@@ -133,6 +133,10 @@ func (s *session) enter(count *int) (leave func()) {
 	})
 }
 
+// heals reports whether what the request found may be mended: where messages
+// may be sent.
+func (x *exchange) heals() bool { return x.t.o.May(http.MethodPost) && x.s.heals(x.req.Header) }
+
 // heals reports whether a request in the session may be mended: with the
 // versions that have sessions, until the client ends it.
 func (s *session) heals(h http.Header) bool {
