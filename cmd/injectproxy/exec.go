@@ -51,7 +51,8 @@ What is in CMD's environment already is kept: bundles of roots are merged, and
 NO_PROXY keeps all entries but those that cover a rule's host, which are told.
 Java takes no proxy credential from its environment: a Java program needs an
 Authenticator, or a running serve (injectproxy env). Standard input, output and
-error are CMD's; exec logs warnings only, unless --log-level says otherwise.
+error are CMD's; exec logs warnings only, unless --log-level says otherwise. The
+audit file of the configuration has CMD's requests, too.
 
 CMD stays in the same session and process group. HUP, TERM, USR1, USR2 and WINCH
 are passed on to it. INT, QUIT, TSTP and CONT reach it from its terminal and
@@ -110,7 +111,11 @@ func (g *globals) exec(stderr io.Writer, o execOptions) error {
 		return err
 	}
 	warnOfDebugging(log, os.Getenv("GODEBUG"))
-	p, err := startPrivateProxy(cfg, log)
+	audit, err := openAudit(cfg, log)
+	if err != nil {
+		return err
+	}
+	p, err := startPrivateProxy(cfg, log, audit)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/injectproxy/injectproxy/internal/ca"
 	"github.com/injectproxy/injectproxy/internal/clientenv"
 	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
 // privateProxy is a proxy that one command uses. It ends with close.
@@ -26,9 +27,14 @@ type privateProxy struct {
 	served chan struct{} // closed once nothing is served any more
 }
 
-// startPrivateProxy starts a proxy for the rules of cfg. On error nothing is
-// left of it.
-func startPrivateProxy(cfg *config.Config, log *slog.Logger) (_ *privateProxy, err error) {
+// startPrivateProxy starts a proxy for the rules of cfg, which ends the audit
+// file, if there is one, when it ends itself. On error nothing is left of either.
+func startPrivateProxy(cfg *config.Config, log *slog.Logger, audit *telemetry.Audit) (_ *privateProxy, err error) {
+	defer func() {
+		if err != nil {
+			audit.Close(settleMost)
+		}
+	}()
 	// The CA is as narrow as the rules: ca.permit is for one that outlives them.
 	permit, err := ca.ParsePermit((&config.Config{Rules: cfg.Rules}).Permitted())
 	if err != nil {
@@ -59,6 +65,7 @@ func startPrivateProxy(cfg *config.Config, log *slog.Logger) (_ *privateProxy, e
 	}
 	around := surroundings{
 		authority: authority, access: policy, listeners: []net.Addr{l.Addr()}, log: log,
+		audit:  audit,
 		bundle: files.BundleFile, notify: notifier(os.Stderr),
 	}
 	if home, err := config.Home(); err == nil { // without one, sign-ins are forgotten at the end
@@ -98,11 +105,12 @@ func (p *privateProxy) serve(l net.Listener, log *slog.Logger) {
 	}
 }
 
-// close ends the proxy and removes its files.
+// close ends the proxy and removes the files that were its own.
 func (p *privateProxy) close() {
 	p.closed.Store(true)
 	p.in.Shutdown(canceled())
 	p.in.close()
 	<-p.served
 	os.RemoveAll(p.dir)
+	p.in.around.settle(settleMost)
 }
