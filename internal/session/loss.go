@@ -12,6 +12,7 @@ var losses = [][]byte{
 	[]byte("server not initialized"),
 	[]byte("unknown mcp-session-id"),
 	[]byte("invalid session id"),
+	[]byte("invalid or missing session id"),
 }
 
 // symptom returns the sign of a lost session that an answer is, "" if it is
