@@ -16,22 +16,44 @@ const (
 	drop               // nobody waits for it, and it means nothing to another session
 )
 
-// fate waits for the rest of the message.
+// fate waits for the rest of the message, as long as that may be held.
 func (x *exchange) fate() fate {
 	if x.body.Flaw() != nil {
 		return stays
 	}
 	b, ok := x.body.Whole(x.t.o.BodyLimit)
 	if !ok {
-		attempt, err := x.body.Attempt()
-		if err != nil || attempt.Body == nil {
-			return stays
-		}
-		if b, err = io.ReadAll(attempt.Body); err != nil || x.body.Flaw() != nil {
+		var err error
+		if b, err = x.rest(); err != nil {
 			return stays
 		}
 	}
 	return fateOf(b)
+}
+
+// rest reads a message that was refused before its end. Its error is why that
+// cannot be sent again.
+func (x *exchange) rest() ([]byte, error) {
+	attempt, err := x.body.Attempt()
+	if err != nil {
+		return nil, err
+	}
+	if attempt.Body == nil {
+		return nil, nil
+	}
+	b, err := io.ReadAll(readerFunc(func(p []byte) (int, error) {
+		if err := x.body.Flaw(); err != nil {
+			return 0, err
+		}
+		return attempt.Body.Read(p)
+	}))
+	if err == nil {
+		err = x.body.Flaw()
+	}
+	if err != nil {
+		attempt.Body.Close()
+	}
+	return b, err
 }
 
 func fateOf(b []byte) fate {
