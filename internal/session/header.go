@@ -79,6 +79,7 @@ func named(h http.Header, id string) http.Header {
 var ofMessage = []string{
 	headerSession, headerLast, headerVersion, headerMethod, "Mcp-Name",
 	"Content-Length", "Content-Encoding", "Expect", "Trailer", "Accept-Encoding", "Te", "Connection", "Upgrade",
+	"Idempotency-Key", "X-Idempotency-Key", "X-Request-Id", // a gateway would answer with what it said to that one
 	"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
 }
 

@@ -50,6 +50,7 @@ func TestLossIsKnownHoweverTheServerSaysIt(t *testing.T) {
 		"400 reference": says(400, "application/json", `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}`),
 		"400 SDK":       says(400, "application/json", `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Server not initialized"},"id":null}`),
 		"400 unknown":   says(400, "text/plain", "unknown Mcp-Session-Id"),
+		"400 example":   says(400, "text/html", "Invalid or missing session ID"),
 		"400 invalid":   says(400, "text/html", "<p>INVALID SESSION ID</p>"),
 		"400 compressed": func(w http.ResponseWriter, _ json.RawMessage) {
 			w.Header().Set("Content-Encoding", "gzip")
@@ -183,7 +184,8 @@ func TestRecoverySaysWhatTheClientSaidAndNoMore(t *testing.T) {
 		srv := newServer(t, proto)
 		c := newClient(t, srv).begin()
 		srv.lose()
-		c.post(message(7, "tools/call", ""), "X-Own", "kept", "If-None-Match", "x", "Content-Language", "en", "Last-Event-Id", "9", "Mcp-Method", "tools/call", "Accept", "text/event-stream")
+		c.post(message(7, "tools/call", ""), "X-Own", "kept", "If-None-Match", "x", "Content-Language", "en", "Last-Event-Id", "9", "Mcp-Method", "tools/call", "Accept", "text/event-stream",
+			"Idempotency-Key", "k", "X-Idempotency-Key", "k", "X-Request-Id", "r")
 		all := srv.all()
 		again, ready, replayed := all[3], all[4], all[5]
 		var sent, first struct {
@@ -198,6 +200,7 @@ func TestRecoverySaysWhatTheClientSaidAndNoMore(t *testing.T) {
 		}
 		for name, value := range map[string]string{
 			"X-Own": "kept", "If-None-Match": "", "Content-Language": "", "Last-Event-Id": "", "Mcp-Method": "", "Mcp-Session-Id": "", "Mcp-Protocol-Version": "",
+			"Idempotency-Key": "", "X-Idempotency-Key": "", "X-Request-Id": "",
 			"Accept": "application/json, text/event-stream", "Content-Type": "application/json",
 		} {
 			want(t, name+" of initialize", again.header.Get(name), value)
