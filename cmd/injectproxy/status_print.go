@@ -28,7 +28,7 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 		fmt.Fprintf(&b, "a client refused the certificate for %s %s ago: it does not trust the CA\n  hint: %s\n", d.Authority, ago(now, d.At), trustRemedy)
 	}
 	for _, p := range s.Problems {
-		if p.About == "refusal" || p.About == "session" { // the others are told where they belong
+		if slices.Contains([]string{"refusal", "session", "audit", "metrics"}, p.About) { // the others are told where they belong
 			fmt.Fprintf(&b, "%s\n  hint: %s\n", p.Text, p.Hint)
 		}
 	}

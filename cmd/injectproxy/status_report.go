@@ -126,7 +126,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 	report.Sessions = in.sessionStatus()
 	var events []liveSession
 	events, report.SessionCounts = in.watch.live.sessionEvents()
-	report.Problems = report.problems(in.watch.live.refusals(report.Now), events)
+	report.Problems = append(report.problems(in.watch.live.refusals(report.Now), events), auditProblems(in.around.audit)...)
 	return report
 }
 

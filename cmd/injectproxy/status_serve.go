@@ -48,6 +48,7 @@ func serveAdmin(l net.Listener, changes *reloader, listen net.Addr) *adminPort {
 	report := func() statusReport {
 		s := changes.report(listen.String(), started)
 		s.Page, s.Ready = pageURL(l.Addr()), !p.draining.Load()
+		s.Problems = append(s.Problems, metricsProblems(p.server.MetricsClosed())...)
 		return s
 	}
 	p.server = admin.New(l.Addr(), admin.Options{

@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,5 +108,61 @@ func TestMuteCollectorDoesNotHoldUpASecondSignal(t *testing.T) {
 				t.Errorf("exit status %d:\n%s", status, d.log)
 			}
 		})
+	}
+}
+
+// problem returns what d says is wrong with about, having asked by itself and
+// through the command's own words.
+func (d *daemon) problem(about string) (p statusProblem, text string) {
+	d.t.Helper()
+	for _, one := range d.reported().Problems {
+		if one.About == about {
+			p = one
+		}
+	}
+	text, _ = runToEnd(d.t, d.home, nil, "status")
+	return p, text
+}
+
+// A full disk and a closed /metrics are among the problems, while they last.
+func TestFailingTelemetryIsAProblem(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t, "h2", nil, "api.example.test")
+	home := t.TempDir()
+	file, token := filepath.Join(home, "audit.jsonl"), filepath.Join(home, "metrics.token")
+	must(t, os.Symlink("/dev/full", file))
+	address := net.JoinHostPort(ownAddress(t), freePort(t))
+	exchangeConfig(t, o, "", fmt.Sprintf("[access]\nmode = \"credential\"\n[log]\naudit = %q\n[admin]\nlisten = %q\ntoken_file = %q\n", file, address, token)).write(t, home)
+	d := startDaemon(t, home, nil)
+	credential, err := os.ReadFile(filepath.Join(home, "credential"))
+	must(t, err)
+	c := d.client("h2", url.UserPassword("injectproxy", strings.TrimSpace(string(credential))))
+	for _, about := range []string{"audit", "metrics"} {
+		if p, _ := d.problem(about); p.Text != "" {
+			t.Errorf("before: %+v", p)
+		}
+	}
+	for range 2 {
+		call(t, c, "GET", "https://api.example.test/v1/x", nil).wantStatus(t, 200)
+		call(t, http.DefaultClient, "GET", "http://"+address+"/metrics", nil).wantStatus(t, 401)
+	}
+	d.log.wait(t, "audit file cannot be written")
+	p, text := d.problem("audit")
+	if p.Level != "error" || p.Hint == "" || !strings.Contains(p.Text, "no space left") || !strings.Contains(p.Text, "lost") || !strings.Contains(text, "no space left") {
+		t.Errorf("%+v\n%s", p, text)
+	}
+	if p, text := d.problem("metrics"); p.Level != "warning" || p.Hint == "" || !strings.Contains(p.Text, "metrics.token") || !strings.Contains(text, "/metrics is closed") {
+		t.Errorf("%+v\n%s", p, text)
+	}
+	must(t, os.Remove(file))
+	writeTestFile(t, token, "a-long-token")
+	d.signal(syscall.SIGHUP)
+	d.log.wait(t, "audit file was opened again")
+	call(t, c, "GET", "https://api.example.test/v1/x", nil).wantStatus(t, 200)
+	d.log.wait(t, "audit file is written again")
+	for _, about := range []string{"audit", "metrics"} {
+		if p, _ := d.problem(about); p.Text != "" {
+			t.Errorf("afterwards: %+v", p)
+		}
 	}
 }

@@ -66,6 +66,22 @@ func (t *metricsToken) tell(err error) {
 	}
 }
 
+// MetricsClosed says why /metrics is shown to nobody, though somebody has asked
+// for it over the network; "" if nobody has, or it is open to who has the token.
+func (s *Server) MetricsClosed() string {
+	t := &s.metrics
+	t.mu.Lock()
+	why := t.why
+	t.mu.Unlock()
+	if why == "" {
+		return ""
+	}
+	if _, err := readToken(t.file); err != nil {
+		return err.Error()
+	}
+	return "" // it was mended since
+}
+
 // maxToken bounds what is read of the file.
 const maxToken = 4096
 
