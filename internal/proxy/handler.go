@@ -30,7 +30,10 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 	rec := &record.Record{Start: time.Now(), Client: target.client, Method: r.Method, Authority: authority}
 	out := p.newResponse(w, r, rec)
 	if p.o.Done != nil {
-		defer func() { p.o.Done(rec) }()
+		defer func() {
+			rec.Bytes += out.upgraded.Load()
+			p.o.Done(rec)
+		}()
 	}
 	rawPath, a := screenRequest(r, authority)
 	rec.Path = rawPath

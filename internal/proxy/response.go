@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/record"
@@ -25,6 +26,8 @@ type response struct {
 	body    *bodyWatch // of the request, nil without one
 
 	overtook bool // the answer began before the request's body had ended
+
+	upgraded atomic.Int64 // bytes sent through an upgraded connection, also after the handler's end
 }
 
 // newResponse returns the way back for r. Behind an upgrade or a CONNECT that
@@ -56,9 +59,10 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// answered takes note of the final answer.
+// answered takes note of the final answer. There is but one: what is said behind
+// an upgrade whose answer could not be sent reaches nobody.
 func (w *response) answered(status int, stream bool) {
-	if w.unread {
+	if w.unread || !w.rec.Answered.IsZero() {
 		return
 	}
 	w.rec.Status, w.rec.Stream, w.rec.Answered = status, stream, time.Now()
@@ -144,14 +148,22 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, net.ErrClosed
 	}
 	w.answered(http.StatusSwitchingProtocols, true)
-	t := &trackedConn{Conn: c, remove: remove}
-	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(t)), nil
+	t := &trackedConn{Conn: c, remove: remove, sent: &w.upgraded}
+	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(c)), nil // the answer's header is not counted
 }
 
-// trackedConn leaves the registry when it is closed.
+// trackedConn counts what is sent and leaves the registry when it is closed.
 type trackedConn struct {
 	net.Conn
 	remove func()
+	sent   *atomic.Int64
+}
+
+// Write implements net.Conn.
+func (c *trackedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.sent.Add(int64(n))
+	return n, err
 }
 
 // Close implements net.Conn.
@@ -166,7 +178,7 @@ func (c *trackedConn) CloseWrite() error { return closeWrite(c.Conn) }
 // answer sends an answer of the proxy's own.
 func (w *response) answer(a *Answer, r *http.Request) {
 	w.own = true
-	if !w.unread {
+	if !w.unread && w.rec.Answered.IsZero() {
 		w.rec.Problem = a.Title
 	}
 	w.hurry()

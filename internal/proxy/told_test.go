@@ -1,13 +1,15 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -167,9 +169,51 @@ func TestUpgradeIsToldAsAStream(t *testing.T) {
 	if got := l.until(t, 2); len(got) != 2 || got[1] != "answered /x 101 stream true true" {
 		t.Errorf("told %q", got)
 	}
+	for range 2 { // its greeting, and what it echoes
+		_, _, err := c.Read(t.Context())
+		fatal(t, err)
+		c.Write(t.Context(), websocket.MessageBinary, make([]byte, 5000))
+	}
+	_, _, err = c.Read(t.Context())
+	fatal(t, err)
 	c.CloseNow()
-	if got := l.until(t, 3); !strings.HasPrefix(got[2], "done /x 101 ") {
+	greeting := len("token https:///") + len(authority)
+	if got := l.until(t, 3); got[2] != fmt.Sprintf("done /x 101 bytes %d answered true problem false", 2+greeting+2*(4+5000)) {
 		t.Errorf("told %q", got)
+	}
+}
+
+// pipes is a way to the client that is given away when it is asked for.
+type pipes struct {
+	http.ResponseWriter
+	net.Conn
+}
+
+func (p pipes) Write(b []byte) (int, error) { return p.ResponseWriter.Write(b) }
+
+func (p pipes) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return p.Conn, bufio.NewReadWriter(bufio.NewReader(p.Conn), bufio.NewWriter(p.Conn)), nil
+}
+
+// A client that leaves as its connection is upgraded is told of once: what is
+// said to it then, which it cannot hear, is no second answer.
+func TestUpgradeThatCannotBeSentIsToldOnce(t *testing.T) {
+	t.Parallel()
+	l := newTold()
+	w := newWorld(t, newOrigins(t), worldOptions{change: l.hooks})
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	theirs.Close()
+	rec := &record.Record{Start: time.Now(), Path: "/x"}
+	r := httptest.NewRequest("GET", "https://api.test/x", nil)
+	out := w.proxy.newResponse(pipes{httptest.NewRecorder(), ours}, r, rec)
+	r = (&exchange{upstream: "api.test:443"}).carry(r, out)
+	if _, _, err := out.Hijack(); err != nil {
+		t.Fatal(err)
+	}
+	w.proxy.failed(out, r, errors.New("response flush: broken pipe")) // as ReverseProxy does
+	if got := l.until(t, 1); len(got) != 1 || rec.Status != 101 || !rec.Stream || rec.Problem != "" {
+		t.Errorf("told %q; %+v", got, rec)
 	}
 }
 
