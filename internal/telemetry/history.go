@@ -72,9 +72,9 @@ func (h *History) Done(r *record.Record) {
 }
 
 func (h *History) note(r *record.Record, wait time.Duration) {
-	now := h.now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := h.now() // not before: who waits for the lock would set the clock back
 	p := h.rules[ruleOf(r)]
 	if p == nil {
 		return // a change of the configuration has taken the rule away
@@ -117,9 +117,9 @@ func (r Reading) MarshalJSON() ([]byte, error) { return appendReading(nil, float
 
 // Snapshot returns what is remembered at this moment.
 func (h *History) Snapshot() Plots {
-	now := h.now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := h.now()
 	recent, day := newPlot(now, recentStep, recentSteps), newPlot(now, dayStep, daySteps)
 	for _, r := range h.order {
 		p := h.rules[r]

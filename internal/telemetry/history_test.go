@@ -176,3 +176,31 @@ func TestNotingForPlotsAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// After the clock was set back what was before stays behind what is now.
+func TestHistoryGoesOnAfterTheClockWasSetBack(t *testing.T) {
+	clock := newHands()
+	h := NewHistory(clock.now)
+	h.SetRules([]Rule{mcpOne})
+	run := func() {
+		for range 60 {
+			h.Answered(answered(200, time.Millisecond))
+			clock.pass(recentStep)
+		}
+	}
+	run()
+	clock.pass(-time.Hour)
+	run()
+	clock.pass(-time.Minute)
+	run()
+	for i, p := range []Plot{h.Snapshot().Recent, h.Snapshot().Day} {
+		got := p.of(t, mcpOne).Requests
+		all := 0.0
+		for _, v := range got {
+			all += float64(v) * p.Step
+		}
+		if lost := 180 - all; lost < -0.5 || i == 0 && lost > 2.5 || i == 1 && lost > 120.5 || !p.End.Equal(clock.now().Truncate(time.Duration(p.Step)*time.Second)) {
+			t.Errorf("%d: %v of 180 requests are in the plot to %v", i, all, p.End)
+		}
+	}
+}

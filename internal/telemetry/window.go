@@ -18,6 +18,7 @@ const (
 type window struct {
 	step  time.Duration
 	at    int64  // the step that now is in, counted from 1970
+	ahead int64  // how far at is ahead of the clock, which was set back so far
 	steps []step // a ring, at in it modulo its length; nil until there is something to note
 }
 
@@ -56,9 +57,14 @@ func (w *window) note(now time.Time, failed bool, wait time.Duration) {
 	s.waits.note(wait)
 }
 
-// move makes now's step the current one. A clock that was set back stands still.
+// move makes now's step the current one. Where the clock was set back time goes
+// on from where it was.
 func (w *window) move(now time.Time) {
-	to := now.UnixNano() / int64(w.step)
+	to := now.UnixNano()/int64(w.step) + w.ahead
+	if w.at-to > 1 {
+		w.ahead += w.at - to
+		to = w.at
+	}
 	if to-w.at > w.length() {
 		w.at = to - w.length()
 	}
