@@ -30,6 +30,7 @@ import (
 // door takes all of them to the proxy as they are.
 func TestConformanceThroughTheProxyIsWhatItIsWithout(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	n := needNode(t)
 	for _, tt := range []struct {
 		revision string

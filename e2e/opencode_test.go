@@ -78,16 +78,13 @@ func (m *model) calls(c chat) bool {
 // TestOpencodeOnALostSession: an agent as people run it, between its model and
 // a server that loses the session before the agent calls a tool. The server
 // says 400, which the agent takes for the tool's failure; behind normalise it
-// begins another session, and behind heal the proxy does. Where not everything
-// is wanted only normalise is tried: the agent takes its time.
+// begins another session, and behind heal the proxy does.
 func TestOpencodeOnALostSession(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	n := needNode(t)
 	program := n.opencode(t)
 	for mode, want := range map[string]string{"heal": "Echo: again", "normalise": "Echo: again", "off": "No valid session ID"} {
-		if mode != "normalise" && !everythingWanted() {
-			continue
-		}
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			w, g := newWorld(t), newGateway(t)

@@ -22,6 +22,14 @@ func downTime() time.Duration {
 // everythingWanted tells whether the tests are run for good, as by .ci/run.
 func everythingWanted() bool { return os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" }
 
+// thorough skips a test that takes its time where not everything is wanted.
+func thorough(t *testing.T) {
+	t.Helper()
+	if !everythingWanted() {
+		t.Skip("it takes half a minute of a processor: .ci/run has it, or INJECTPROXY_REQUIRE_ALL=1")
+	}
+}
+
 // TestSessionSurvivesARestartOfTheServer: the reference server dies with its
 // sessions, is away for a while, and comes back knowing nothing. None of the
 // clients begins another session, and none has to: a call that is made
