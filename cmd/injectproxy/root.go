@@ -93,7 +93,7 @@ all others pass as they are.`,
 		Args:              cobra.NoArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return g.check() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return g.check(cmd) },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
@@ -119,8 +119,9 @@ all others pass as they are.`,
 	return root
 }
 
-// check validates the global flags; cobra has done so for the others.
-func (g *globals) check() error {
+// check validates the global flags, and those of cmd that go together or not:
+// cobra would do so only once the command has begun.
+func (g *globals) check(cmd *cobra.Command) error {
 	for _, flag := range []struct {
 		name, value string
 		allowed     []string
@@ -131,6 +132,12 @@ func (g *globals) check() error {
 		if flag.value != "" && !slices.Contains(flag.allowed, flag.value) {
 			return usageError("--%s must be one of %s, not %q", flag.name, strings.Join(flag.allowed, ", "), flag.value)
 		}
+	}
+	if err := cmd.ValidateRequiredFlags(); err != nil {
+		return err
+	}
+	if err := cmd.ValidateFlagGroups(); err != nil {
+		return err
 	}
 	g.started = true
 	return nil

@@ -38,9 +38,6 @@ and for 30 seconds.
 Exit status: 0, or 1 if no serve answers.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if page && (asJSON || watch) {
-				return usageError("--open goes with neither --json nor --watch")
-			}
 			address, err := g.adminAddress(address)
 			if err != nil {
 				return err
@@ -69,6 +66,8 @@ Exit status: 0, or 1 if no serve answers.`,
 	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every two seconds")
 	cmd.Flags().BoolVar(&page, "open", false, "open the status page in a browser")
 	cmd.Flags().StringVar(&address, "address", "", "`address` of the status port, in place of the file's")
+	cmd.MarkFlagsMutuallyExclusive("open", "json")
+	cmd.MarkFlagsMutuallyExclusive("open", "watch")
 	return cmd
 }
 
