@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -222,6 +223,33 @@ func TestRefusalIsNewsUntilItsRuleIsServed(t *testing.T) {
 	if count() != maxRefusals {
 		t.Errorf("%d are remembered", count())
 	}
+}
+
+// Of more refusals than are remembered the latest are: the others may be of rules
+// that are gone.
+func TestLatestRefusalsAreRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l live
+		refuse := func(rule string) {
+			time.Sleep(time.Millisecond)
+			l.refused(&record.Record{Rule: rule, Retry: "same token", Status: 401})
+		}
+		refuse("old")
+		refuse("older")
+		for i := range maxRefusals - 2 {
+			refuse(fmt.Sprint("rule", i))
+		}
+		refuse("old") // which is news again
+		refuse("new")
+		remembered := map[string]bool{}
+		for _, r := range l.refusals(time.Now()) {
+			remembered[r.rule] = true
+		}
+		if len(remembered) != maxRefusals || !remembered["new"] || !remembered["old"] || remembered["older"] {
+			t.Errorf("%v", remembered)
+		}
+	})
 }
 
 func TestTokenIsDescribedWithItsTrouble(t *testing.T) {

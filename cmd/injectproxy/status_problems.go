@@ -101,7 +101,8 @@ type deadEnd struct {
 	at              time.Time
 }
 
-// maxRefusals bounds the rules whose refusals are remembered.
+// maxRefusals bounds the rules whose refusals are remembered; the oldest of more
+// is forgotten.
 const maxRefusals = 64
 
 // refusalHints say what can be done about a refused token, by what came of it.
@@ -129,12 +130,24 @@ func (l *live) refused(r *record.Record) {
 		return
 	}
 	if _, known := l.refusal[id]; !known && len(l.refusal) >= maxRefusals {
-		return
+		l.forgetRefusal()
 	}
 	if l.refusal == nil {
 		l.refusal = map[ruleID]deadEnd{}
 	}
 	l.refusal[id] = deadEnd{r.Rule, r.Authority, r.Retry, time.Now()}
+}
+
+// forgetRefusal makes room: rules that are gone, or that nobody asks again,
+// take back nothing. The caller holds mu.
+func (l *live) forgetRefusal() {
+	var oldest ruleID
+	for id, r := range l.refusal {
+		if o, known := l.refusal[oldest]; !known || r.at.Before(o.at) {
+			oldest = id
+		}
+	}
+	delete(l.refusal, oldest)
 }
 
 // refusals returns those that are still news.
