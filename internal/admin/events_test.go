@@ -127,6 +127,9 @@ func TestWatcherWhoLostSomethingIsToldAll(t *testing.T) {
 		r, _ := p.watching(t)
 		for i := range 3 * maxWaiting {
 			feed.Publish("request", i)
+			if i == 0 {
+				synctest.Wait() // until the server waits for its reader
+			}
 		}
 		at := map[string]int{}
 		for n := 1; at[`event: request data: 1535`] == 0; n++ {
