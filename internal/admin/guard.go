@@ -21,17 +21,20 @@ func (s *Server) admit(r *http.Request) error {
 	return r.Context().Value(admitKey{}).(func([]string) error)(r.Header["Authorization"])
 }
 
-// refuse tells programs how to show a credential, after the proof that they
-// show it to the right one. A browser is not asked for it: it would keep it, and
-// show it without proof to whoever has this port next.
+// refuse tells programs to show a credential, after the proof that they show it
+// to the right one. A browser is not asked for it: it would keep it, and show it
+// without proof to whoever has this port next. By a network address browsers do
+// not say that they are browsers, so the challenge is one that none knows what
+// to do with; a credential that is shown as Basic is as good.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why error) {
+	text := "not admitted: " + why.Error() + "\nto look at this page, run: injectproxy status --open"
 	if r.Header.Get("Sec-Fetch-Mode") != "" {
-		say(w, http.StatusForbidden, "not admitted: "+why.Error()+"\nto look at this page, run: injectproxy status --open")
+		say(w, http.StatusForbidden, text)
 		return
 	}
 	if c := r.Header.Get(ChallengeField); s.o.Prove != nil && len(c) >= minChallenge && len(c) <= maxChallenge {
 		w.Header().Set(ProofField, s.o.Prove(c))
 	}
-	w.Header().Set("WWW-Authenticate", `Basic realm="injectproxy", charset="UTF-8"`)
-	say(w, http.StatusUnauthorized, "not admitted: "+why.Error())
+	w.Header().Set("WWW-Authenticate", `Bearer realm="injectproxy"`)
+	say(w, http.StatusUnauthorized, text)
 }

@@ -130,13 +130,20 @@ func TestPortThatTheNetworkReachesIsAskedByItsAddress(t *testing.T) {
 	addr := startOn(t, "0.0.0.0:0", ready)
 	port := addr[strings.LastIndex(addr, ":")+1:]
 	for _, host := range []string{"127.0.0.1", "127.0.0.2", "localhost"} {
-		if status, _ := ask(t, "GET", "127.0.0.2:"+port, "/readyz", host+":"+port); status != 200 {
+		if status, _ := ask(t, "GET", "127.0.0.2:"+port, "/status.json", host+":"+port, "Authorization", "right"); status != 200 {
 			t.Errorf("by %s: %d", host, status)
 		}
 	}
 	for _, host := range []string{"127.0.0.3:" + port, "127.0.0.2:1", "127.0.0.2", "evil.example:" + port} {
-		if status, _ := ask(t, "GET", "127.0.0.2:"+port, "/readyz", host); status != 403 {
-			t.Errorf("by %s: %d", host, status)
+		for _, path := range []string{"/status.json", "/", "/open", "/enter", "/readyz/"} {
+			if status, _ := ask(t, "GET", "127.0.0.2:"+port, path, host, "Authorization", "right"); status != 403 {
+				t.Errorf("%s by %s: %d", path, host, status)
+			}
+		}
+		for _, path := range []string{"/healthz", "/readyz"} { // which probes ask for by the name of a service
+			if status, _ := ask(t, "GET", "127.0.0.2:"+port, path, host); status != 200 {
+				t.Errorf("%s by %s: %d", path, host, status)
+			}
 		}
 	}
 }

@@ -75,7 +75,13 @@ func (s *Server) screened(next http.Handler) http.Handler {
 	})
 }
 
-// named reports whether r is for what may be asked for under any name: metrics
-// that want a token are scraped by the name of a service, and no web page has
-// that token.
-func (s *Server) named(r *http.Request) bool { return r.URL.Path == "/metrics" && !s.loopback }
+// named reports whether r is for what may be asked for under any name where the
+// network reaches the port, as scrapers and probes go by the name of a service:
+// metrics want a token there that no web page has, and health tells nothing.
+func (s *Server) named(r *http.Request) bool {
+	switch r.URL.Path {
+	case "/metrics", "/healthz", "/readyz":
+		return !s.loopback
+	}
+	return false
+}
