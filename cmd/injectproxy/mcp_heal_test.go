@@ -65,7 +65,6 @@ func (f *forgetful) works(t *testing.T) {
 func TestTroubleWithATokenWhileASessionIsHealedIsExplained(t *testing.T) {
 	a := newIdentity(t)
 	for _, proto := range []string{"h1", "h2"} {
-		f := newForgetful(t, a, proto)
 		for name, message := range map[string]shape{
 			"request":      {body: callTool("7"), id: "7"},
 			"notification": {body: `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`},
@@ -73,6 +72,7 @@ func TestTroubleWithATokenWhileASessionIsHealedIsExplained(t *testing.T) {
 			"stream":       {method: "GET", header: []string{"Accept", "text/event-stream"}},
 		} {
 			t.Run(name+" "+proto, func(t *testing.T) {
+				f := newForgetful(t, a, proto)
 				f.works(t)
 				signIn := f.restart()
 				message.header = append(message.header, "Mcp-Session-Id", f.agent.session, "MCP-Protocol-Version", demoVersion)

@@ -19,8 +19,8 @@ func newObserver(in *instance) *observer {
 	return &observer{
 		log: s.log, history: telemetry.NewHistory(nil), traces: s.traces, audit: s.audit,
 		metrics: telemetry.NewMetrics(telemetry.MetricsOptions{
-			Version: version(), Retries: retries, Losses: sessionLosses, Reasons: sessionReasons,
-			Tokens: in.tokenStates, Sessions: in.sessionState, InUse: in.inUse, CAExpiry: in.caExpiry, AuditErrors: s.audit.Errors,
+			Version: bareVersion(), Retries: retries, Losses: sessionLosses, Reasons: sessionReasons,
+			Tokens: in.tokenStates, Sessions: in.sessionState, InUse: in.inUse, CAExpiry: in.caExpiry, AuditErrors: s.audit.Errors, AuditLost: s.audit.Lost,
 		}),
 	}
 }
@@ -29,7 +29,7 @@ func newObserver(in *instance) *observer {
 // from its first time on; what is named here is there, at zero, before.
 var (
 	sessionLosses  = []string{"404", "400"}
-	sessionReasons = []string{"no answer", "refused", "other version", "no token", "too late", "ended", "cool-down"}
+	sessionReasons = []string{"no answer", "refused", "other version", "no token", "too late", "ended"}
 )
 
 // measure has the observer count by the rules and audiences of cfg, which has

@@ -150,3 +150,11 @@ func (c *client) call() string {
 	}
 	return a.body
 }
+
+// restless has a session that was healed be healed again at once.
+func restless(o *session.Options) { o.Cooldown = 0 }
+
+// twin returns another client over the same route, in the same session.
+func (c *client) twin() *client {
+	return &client{t: c.t, url: c.url, chain: c.chain, book: c.book, memory: c.memory, id: c.id}
+}

@@ -137,16 +137,18 @@ func TestTargetThatStaysBrokenIsLeftAlone(t *testing.T) {
 		call(id, 200)
 		asked(before + 1)
 
-		// What is lost again at once rests, too.
+		// What is lost again at once rests, but nobody else.
 		srv.mu.Lock()
 		srv.forgetful = true
 		srv.mu.Unlock()
 		call(id, 404)
+		asked(before + 1)
+		call(other, 404) // replaced, and refused again
 		asked(before + 2)
-		call(id, 404)
-		asked(before + 2)
+		call(other, 404)
 		time.Sleep(5*time.Second - 1)
 		call(id, 404)
+		call(other, 404)
 		asked(before + 2)
 		time.Sleep(time.Nanosecond)
 		srv.mu.Lock()
@@ -154,7 +156,40 @@ func TestTargetThatStaysBrokenIsLeftAlone(t *testing.T) {
 		srv.mu.Unlock()
 		call(id, 200)
 		asked(before + 3)
+		srv.mu.Lock()
+		srv.live = ""
+		srv.mu.Unlock()
+		call(other, 200)
+		asked(before + 4)
 	})
+}
+
+func TestOldVersionOfOneSessionIsNoRestForOthers(t *testing.T) {
+	t.Parallel()
+	srv, book := new(memoryServer), NewBook()
+	defer book.Close()
+	var old bool
+	next := roundTrip(func(req *http.Request) (*http.Response, error) {
+		res, err := srv.RoundTrip(req)
+		if id := res.Header.Get(headerSession); id != "" && old {
+			b, _ := io.ReadAll(res.Body)
+			res.Body = io.NopCloser(strings.NewReader(strings.Replace(string(b), "2025-06-18", "2025-03-26", 1)))
+		}
+		return res, err
+	})
+	rt := New(next, Options{Book: book, Cooldown: time.Hour, BodyLimit: 1 << 20, Memory: replay.NewBudget(1 << 20)})
+	_, id := exchangeOf(t, rt, "", aBeginning)
+	old = true
+	_, other := exchangeOf(t, rt, "", aBeginning)
+	old, srv.live = false, ""
+	for range 2 {
+		if status, _ := exchangeOf(t, rt, other, aCall); status != 404 {
+			t.Errorf("status %d in the session of another version", status)
+		}
+	}
+	if status, _ := exchangeOf(t, rt, id, aCall); status != 200 || srv.initializes != 4 {
+		t.Errorf("status %d in another session, %d initialize", status, srv.initializes)
+	}
 }
 
 func TestRecoveryThatTakesTooLongEnds(t *testing.T) {

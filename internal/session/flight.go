@@ -70,7 +70,7 @@ func (t *transport) fly(ctx context.Context, s *session, trigger *http.Request, 
 		t.o.Book.rests.begin(s.key.target, t.o.Cooldown)
 	}
 	f.err, f.event = err, Event{Kind: Healed}
-	orphan := s.land(f, fresh)
+	orphan := s.land(f, fresh, time.Now().Add(t.o.Cooldown))
 	f.event.Took = time.Since(begun)
 	if orphan {
 		t.note(ctx, s, f.event)
@@ -85,18 +85,23 @@ func (t *transport) fly(ctx context.Context, s *session, trigger *http.Request, 
 }
 
 // blamed reports whether err is the target's fault. Want of a token is not, and
-// when somebody has signed in, what was lost is to come back at once.
+// when somebody has signed in, what was lost is to come back at once. Nor is
+// the version that one session had.
 func blamed(err error) bool {
 	f, ok := errors.AsType[*failure](err)
-	return ok && f.err == nil && f != errEnded
+	return ok && f.err == nil && f != errEnded && f != errOther
 }
 
-// land ends a flight, and reports whether nobody tells how.
-func (s *session) land(f *flight, fresh upstream) (orphan bool) {
+// land ends a flight, and reports whether nobody tells how. A session that was
+// lost rests then: one that is lost again and again is not replaced each time.
+func (s *session) land(f *flight, fresh upstream, rest time.Time) (orphan bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f.err == nil && (s.ended || s.gone.Load()) {
 		f.err = errEnded
+	}
+	if f.lost && (f.err == nil || f.err == error(errOther)) {
+		s.rest = rest
 	}
 	switch {
 	case f.err == nil:

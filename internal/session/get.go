@@ -61,48 +61,16 @@ func (x *exchange) reopen(res *http.Response) (*http.Response, error) {
 	}
 	spend(res)
 	x.resume("")
+	old := x.at
 	res, err = x.send(x.s.now())
 	if err != nil {
 		return nil, err
 	}
 	x.note(Event{Kind: Replayed})
-	if symptom(res) != "" {
-		x.t.o.Book.rests.begin(x.s.key.target, x.t.o.Cooldown)
+	if why := symptom(res); why != "" {
+		x.refused(why, old)
 	}
 	return res, nil
-}
-
-// errStands says that a session is not lost.
-var errStands = errors.New("session: the session stands")
-
-// errNotOurs says that a lost session is for other requests to heal.
-var errNotOurs = errors.New("session: no message may be sent here")
-
-// prove returns nil if the sign of a lost session means that. A server that has
-// no stream for a GET may say so with 404, too: where there never was one, it is
-// asked.
-func (x *exchange) prove(why string) error {
-	x.s.mu.Lock()
-	wanted := x.s.wanted
-	x.s.mu.Unlock()
-	if wanted || why != "404" {
-		return nil
-	}
-	refused, err := x.ping(x.t.apart(x.req.Context()))
-	switch {
-	case refused != "":
-		return nil
-	case err != nil:
-		return err
-	}
-	return errStands
-}
-
-// ping asks whether the session is there; refused is the sign of its loss.
-func (x *exchange) ping(ctx context.Context) (refused string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, mostRecovery)
-	defer cancel()
-	return x.t.ask(ctx, x.req, x.at, message{method: "ping"})
 }
 
 // resume has the request name the last event that the client has, or none.
@@ -171,13 +139,17 @@ func (x *exchange) leg(turn int) (*http.Response, error) {
 		spend(res)
 		return nil, errNotOurs
 	}
-	if err := x.recover(why); errors.Is(err, errOther) {
+	err = x.prove(why)
+	if err == nil {
+		err = x.recover(why)
+	}
+	if errors.Is(err, errStands) || errors.Is(err, errOther) {
 		return res, nil
-	} else if err != nil {
-		spend(res)
-		return nil, err
 	}
 	spend(res)
+	if err != nil {
+		return nil, err
+	}
 	x.resume("")
 	return x.send(x.s.now())
 }

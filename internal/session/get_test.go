@@ -77,7 +77,7 @@ func TestHeldStreamFollowsItsSession(t *testing.T) {
 		srv := newServer(t, proto)
 		say := make(chan string)
 		srv.streaming(say)
-		c := newClient(t, srv).begin()
+		c := newClient(t, srv, restless).begin()
 		l := c.listen()
 		want(t, "status", l.res.StatusCode, 200)
 		want(t, "id", l.res.Header.Get("Mcp-Session-Id"), c.id)

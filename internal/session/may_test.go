@@ -23,7 +23,7 @@ func TestWhereNoMessageMayBeSentALossIsLeftToTheNextCall(t *testing.T) {
 		srv := newServer(t, proto)
 		srv.streaming(nil)
 		c := newClient(t, srv).begin()
-		listens := *c
+		listens := c.twin()
 		listens.chain = c.route(srv.Client().Transport, only("GET"), func(o *session.Options) {
 			o.Light, o.Ping, o.Hard = time.Millisecond, true, time.Nanosecond
 		})
@@ -47,7 +47,7 @@ func TestHeldStreamWaitsForACallThatMayHealItsSession(t *testing.T) {
 	end, refused := make(chan string), make(chan struct{}, 100)
 	srv.streaming(end)
 	c := newClient(t, srv).begin()
-	listens := *c
+	listens := c.twin()
 	listens.chain = c.route(srv.Client().Transport, only("GET"))
 	l := listens.listen()
 	want(t, "event", l.next(), "hello session-1")

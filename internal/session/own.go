@@ -80,6 +80,21 @@ func (t *transport) discard(ctx context.Context, trigger *http.Request, at view)
 	}
 }
 
+// discardBeside does that while the client goes on.
+func (t *transport) discardBeside(trigger *http.Request, at view) {
+	ctx, cancel := context.WithTimeout(t.apart(context.WithoutCancel(trigger.Context())), mostProof)
+	stop := context.AfterFunc(t.o.Book.ctx, cancel)
+	end := func() {
+		defer cancel()
+		defer stop()
+		t.discard(ctx, trigger, at)
+	}
+	if !t.o.Book.run(end) {
+		stop()
+		cancel()
+	}
+}
+
 // post sends a message of ours with the header of a client's request.
 func (t *transport) post(ctx context.Context, trigger *http.Request, at view, b []byte) (*http.Response, error) {
 	req := ownRequest(ctx, trigger, http.MethodPost, at)

@@ -451,7 +451,7 @@ func TestRecoveryIsWatchedFromItsBeginToItsEnd(t *testing.T) {
 		return srv.Client().Transport.RoundTrip(req)
 	})
 	c := newClient(t, srv).begin()
-	c.chain = c.route(next, func(o *session.Options) {
+	c.chain = c.route(next, restless, func(o *session.Options) {
 		o.Apart = func(ctx context.Context) context.Context { return context.WithValue(ctx, mark{}, "apart") }
 		o.Around = func(ctx context.Context, target string) (context.Context, func(error)) {
 			targets = append(targets, target)

@@ -72,20 +72,19 @@ func (x *exchange) message(at view) (*http.Response, error) {
 func (x *exchange) mend(res *http.Response, why string) (*http.Response, error) {
 	peek(res) // sending the body again may end the answer's connection
 	fate := x.fate()
-	switch fate {
-	case drop:
+	if fate == stays {
+		return x.pass(res, nil)
+	}
+	if err := x.prove(why); err != nil {
+		return x.unmended(res, err)
+	}
+	if fate == drop {
 		x.body.Discard(res)
 		x.note(Event{Kind: Dropped})
 		return x.accepted(), nil
-	case stays:
-		return x.pass(res, nil)
 	}
 	if err := x.recover(why); err != nil {
-		if f, ok := errors.AsType[*failure](err); ok && f.err != nil {
-			x.body.Discard(res)
-			return nil, f.err
-		}
-		return x.pass(res, nil)
+		return x.unmended(res, err)
 	}
 	x.body.Discard(res)
 	if fate == done {
@@ -95,15 +94,25 @@ func (x *exchange) mend(res *http.Response, why string) (*http.Response, error) 
 	return x.again()
 }
 
+// unmended passes a refusal, or what says better why it stays.
+func (x *exchange) unmended(res *http.Response, err error) (*http.Response, error) {
+	if f, ok := errors.AsType[*failure](err); ok && f.err != nil {
+		x.body.Discard(res)
+		return nil, f.err
+	}
+	return x.pass(res, nil)
+}
+
 // again sends the message for the second and last time.
 func (x *exchange) again() (*http.Response, error) {
+	old := x.at
 	res, err := x.send(x.s.now())
 	if err != nil {
 		return x.pass(nil, err)
 	}
 	x.note(Event{Kind: Replayed})
-	if symptom(res) != "" {
-		x.t.o.Book.rests.begin(x.s.key.target, x.t.o.Cooldown)
+	if why := symptom(res); why != "" {
+		x.refused(why, old)
 	} else if res.StatusCode < 300 {
 		x.track()
 	}

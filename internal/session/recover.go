@@ -58,7 +58,7 @@ func (x *exchange) recover(why string) error {
 	case f != nil:
 		s.mu.Unlock()
 		return f.wait(ctx)
-	case x.t.o.Book.rests.resting(s.key.target):
+	case time.Now().Before(s.rest) || x.t.o.Book.rests.resting(s.key.target):
 		s.mu.Unlock()
 		x.note(Event{Kind: Suppressed})
 		return errResting

@@ -30,7 +30,7 @@ func TestSettingsOfTheClientAreRestored(t *testing.T) {
 		for _, stream := range []bool{false, true} {
 			srv := newServer(t, proto)
 			srv.stream = stream
-			c := newClient(t, srv).begin()
+			c := newClient(t, srv, restless).begin()
 			c.post(message(1, "logging/setLevel", `{"level":"debug"}`))
 			c.post(message(2, "logging/setLevel", `{"level":"info"}`))
 			for _, uri := range []string{"a", "b", "c", "a"} {
@@ -78,7 +78,7 @@ func TestSettingThatTheServerRefusedIsNotRemembered(t *testing.T) {
 func TestSettingThatWasRefusedIsRestoredWithTheSessionThatTookIt(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t, "HTTP/1.1")
-	c := newClient(t, srv).begin()
+	c := newClient(t, srv, restless).begin()
 	srv.lose()
 	c.post(message(1, "resources/subscribe", `{"uri":"test://a"}`)) // refused, and then taken
 	srv.lose()

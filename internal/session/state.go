@@ -31,6 +31,8 @@ type session struct {
 	turn    int           // how many there have been before it
 	renewed chan struct{} // closed when another takes its place
 	flight  *flight       // puts another in its place; nil if there is none
+	rest    time.Time     // it is not replaced before that
+	doubted bool          // a 404 has turned out to be about a message: another is proved
 	ended   bool          // by the client: it is never replaced
 	calls   int           // requests in flight, streams apart
 	streams int

@@ -59,7 +59,7 @@ func (m *Metrics) newSessionSeries(r Rule) sessionSeries {
 
 // Session counts an event of the session of a rule by its kind, as package
 // session names it. Detail is the symptom of a loss or the reason of a failure,
-// took what a recovery took.
+// took what a recovery took, if there was one.
 func (m *Metrics) Session(r Rule, kind, detail string, took time.Duration) {
 	series := (*m.rules.Load())[r]
 	if series == nil || series.sessions.events == nil {
@@ -76,7 +76,7 @@ func (m *Metrics) Session(r Rule, kind, detail string, took time.Duration) {
 			c.Inc()
 		}
 	}
-	if kind == "failed" || kind == "healed" {
+	if took > 0 && (kind == "failed" || kind == "healed") {
 		s.duration.Observe(took.Seconds())
 	}
 }
