@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -103,14 +104,20 @@ func visit(t *testing.T, tab context.Context, url string) {
 }
 
 // become waits until a JavaScript expression is neither null, false, 0 nor
-// empty, and returns what it is then.
+// empty, and returns what it is then, whatever page the tab has gone on to.
 func become[T any](t *testing.T, tab context.Context, expression string) T {
 	t.Helper()
-	v, err := chromedp.Run(tab, chromedp.Poll[T](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(guard)))
-	if err != nil {
-		t.Fatalf("%s: %v", expression, err)
+	ctx, cancel := context.WithTimeout(tab, guard)
+	defer cancel()
+	for {
+		v, err := chromedp.Run(ctx, chromedp.Poll[T](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(guard)))
+		if err == nil {
+			return v
+		}
+		if ctx.Err() != nil || !strings.Contains(err.Error(), "context") { // that of a page which is left
+			t.Fatalf("%s: %v", expression, err)
+		}
 	}
-	return v
 }
 
 // script returns what a JavaScript expression is.

@@ -32,8 +32,8 @@ changed file that was not taken over, settings that wait for a restart, and team
 that are off. Tokens appear as fingerprints.
 
 --open shows the same, and each request as it happens, as a page in the browser.
-Where there is no browser to be opened it prints a URL, which lets one in once
-and for 30 seconds.
+Where that needs to be let in it waits for it, for 30 seconds; where there is no
+browser to be opened it prints a URL, which lets one in once and for as long.
 
 Exit status: 0, or 1 if no serve answers.`,
 		Args: cobra.NoArgs,
@@ -106,8 +106,7 @@ func showStatus(ctx context.Context, w io.Writer, address string, asJSON, again 
 	}
 	var report statusReport
 	if err := json.Unmarshal(raw, &report); err != nil {
-		return &failure{status: exitFailed, err: fmt.Errorf("what answers at %s is not an injectproxy of this version", address),
-			hint: "name the address that serve logged with --address"}
+		return otherVersion(address)
 	}
 	switch {
 	case asJSON && again:

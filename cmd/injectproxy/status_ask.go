@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"path/filepath"
 
 	"github.com/injectproxy/injectproxy/internal/access"
@@ -17,43 +16,44 @@ import (
 
 // askStatus gets the status.
 func askStatus(ctx context.Context, address string) ([]byte, error) {
-	return askAdmin(ctx, address, "/status.json")
+	a, err := askAdmin(ctx, address, "/status.json")
+	return a.body, err
 }
 
 // askAdmin gets what the admin port has at path, with the credential if it is
 // asked for by who can prove to have it.
-func askAdmin(ctx context.Context, address, path string) ([]byte, error) {
+func askAdmin(ctx context.Context, address, path string) (statusAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, serveLimit)
 	defer cancel()
 	stranger := &failure{status: exitFailed, err: fmt.Errorf("what answers at %s is not your injectproxy", address),
 		hint: "it may be another user's: set another address with listen in [admin]"}
 	a, err := getAdmin(ctx, address, path, nil)
 	if err == nil && a.stranger {
-		return nil, stranger
+		return a, stranger
 	}
-	if err == nil && a.status == http.StatusUnauthorized {
+	if a.free = a.status != http.StatusUnauthorized; err == nil && !a.free {
 		home, failed := config.Home()
 		if failed != nil {
-			return nil, failed
+			return a, failed
 		}
 		credential, failed := access.LoadOrCreate(filepath.Join(home, "credential"))
 		if failed != nil {
-			return nil, failed
+			return a, failed
 		}
 		if !credential.Proves(a.challenge, a.proof) {
-			return nil, stranger
+			return a, stranger
 		}
 		a, err = getAdmin(ctx, address, path, &credential)
 	}
 	switch {
 	case err != nil:
-		return nil, &failure{status: exitFailed, err: fmt.Errorf("no serve answers at %s", address),
+		return a, &failure{status: exitFailed, err: fmt.Errorf("no serve answers at %s", address),
 			hint: "start it: injectproxy serve (or name the address that it logged with --address)"}
 	case a.status != http.StatusOK:
-		return nil, &failure{status: exitFailed, err: fmt.Errorf("what answers at %s does not tell its status (HTTP %d)", address, a.status),
+		return a, &failure{status: exitFailed, err: fmt.Errorf("what answers at %s does not tell its status (HTTP %d)", address, a.status),
 			hint: "it may be another user's, or no injectproxy: set another address with listen in [admin]"}
 	}
-	return a.body, nil
+	return a, nil
 }
 
 // mostStatus bounds what is read of an answer.
@@ -65,13 +65,13 @@ type statusAnswer struct {
 	body             []byte
 	status           int
 	stranger         bool   // another user's process
+	free             bool   // no credential was asked for
 	challenge, proof string // that it was given, with its address, and its answer
 }
 
 // getAdmin asks directly, whatever proxy the environment names.
 func getAdmin(ctx context.Context, address, path string, credential *access.Credential) (a statusAnswer, err error) {
-	u := url.URL{Scheme: "http", Host: address, Path: path}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
 		return a, err
 	}

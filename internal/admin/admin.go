@@ -104,6 +104,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /events", s.guarded(s.events))
 	mux.HandleFunc("GET /status.json", s.guarded(s.status))
 	mux.HandleFunc("GET /open", s.open)
+	mux.HandleFunc("GET /opened", s.opened)
 	mux.HandleFunc("GET /enter", s.enter)
 	return mux
 }

@@ -20,22 +20,47 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 	}{path.String()})
 }
 
+// opened tells who is admitted what has become of a ticket, so that whoever
+// sent a browser knows whether it came.
+func (s *Server) opened(w http.ResponseWriter, r *http.Request) {
+	if err := s.admit(r); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(struct {
+		Ticket string `json:"ticket"`
+	}{s.passes.fate(shownTicket(r))})
+}
+
+// entered goes on to the page by itself. A redirect would not do: for a browser
+// that a file or a page has led here all of it is that one's doing, and it would
+// not show the cookie.
+const entered = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=/">
+<title>injectproxy</title>
+<a href="/">Go on to the status page</a>
+</html>
+`
+
 // enter exchanges a ticket for a cookie.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
-	tickets := r.URL.Query()["ticket"]
-	if len(tickets) != 1 {
-		tickets = []string{""}
-	}
-	cookie, known, slow := s.passes.enter(tickets[0])
-	switch {
-	case slow:
-		w.Header().Set("Retry-After", "1")
-		say(w, http.StatusTooManyRequests, "too many wrong tickets: try again in a moment")
-	case !known:
+	cookie := s.passes.enter(shownTicket(r))
+	if cookie == nil {
 		say(w, http.StatusForbidden, "this ticket was used, or is too old: run injectproxy status --open again")
-	default:
-		http.SetCookie(w, cookie)
-		w.Header().Set("Location", "/")
-		w.WriteHeader(http.StatusSeeOther)
+		return
 	}
+	http.SetCookie(w, cookie)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Write([]byte(entered))
+}
+
+// shownTicket returns the ticket in r, which has to be one.
+func shownTicket(r *http.Request) string {
+	if tickets := r.URL.Query()["ticket"]; len(tickets) == 1 {
+		return tickets[0]
+	}
+	return ""
 }

@@ -37,7 +37,8 @@ func enter(t *testing.T, addr, path string, header ...string) (status int, cooki
 	t.Helper()
 	status, h, body := askAll(t, "GET", addr, path, addr, header...)
 	cookie, _, _ = strings.Cut(h.Get("Set-Cookie"), ";")
-	if (cookie != "") != (status == http.StatusSeeOther) || status == http.StatusSeeOther && h.Get("Location") != "/" {
+	goesOn := strings.Contains(body, `http-equiv="refresh" content="0; url=/"`) && strings.HasPrefix(h.Get("Content-Type"), "text/html")
+	if (cookie != "") != (status == http.StatusOK) || goesOn != (status == http.StatusOK) || h.Get("Location") != "" {
 		t.Errorf("%d %v %s", status, h, body)
 	}
 	return status, cookie
@@ -127,26 +128,88 @@ func TestWhoLooksIsBoundedAndTheLatestStay(t *testing.T) {
 	}
 }
 
-func TestGuessedTicketsAreSlowedDown(t *testing.T) {
+// A ticket cannot be guessed, so that slowing down who tries would only let them
+// keep others out.
+func TestNobodyKeepsOthersOutByWrongTickets(t *testing.T) {
 	t.Parallel()
-	clock := new(wall)
-	clock.pass(time.Hour)
-	start0 := clock.now()
-	addr := start(t, new(atomic.Bool), func(o *Options) { o.Now = func() time.Time { return start0.Add(time.Duration(clock.ahead.Load())) } })
+	addr := start(t, new(atomic.Bool))
 	path := ticket(t, addr)
-	for i := range guesses {
+	for i := range 100 {
 		if status, _ := enter(t, addr, fmt.Sprintf("/enter?ticket=%026d", i)); status != 403 {
 			t.Fatalf("guess %d: %d", i, status)
 		}
 	}
-	for _, p := range []string{"/enter?ticket=x", path} {
-		if status, _ := enter(t, addr, p); status != 429 {
-			t.Errorf("%s behind %d guesses: %d", p, guesses, status)
+	if status, _ := enter(t, addr, path); status != 200 {
+		t.Errorf("the right one behind wrong ones: %d", status)
+	}
+}
+
+func TestWhoGivesATicketLearnsWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
+	clock := new(wall)
+	addr := start(t, new(atomic.Bool), clock.options())
+	path := ticket(t, addr)
+	fate := func(path string, header ...string) string {
+		t.Helper()
+		status, body := ask(t, "GET", addr, strings.Replace(path, "/enter", "/opened", 1), addr, header...)
+		if status != 200 {
+			return fmt.Sprint(status)
+		}
+		var got struct{ Ticket string }
+		if err := json.Unmarshal([]byte(body), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got.Ticket
+	}
+	wants := func(want, path string) {
+		t.Helper()
+		if got := fate(path, "Authorization", "right"); got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	clock.pass(time.Second)
-	if status, _ := enter(t, addr, path); status != 303 {
-		t.Errorf("a second later: %d", status)
+	wants("waits", path)
+	wants("waits", path)
+	_, cookie := enter(t, addr, path)
+	wants("used", path)
+	for _, header := range [][]string{nil, {"Authorization", "wrong"}, {"Cookie", cookie}} {
+		if got := fate(path, header...); got != "401" {
+			t.Errorf("%q are told: %s", header, got)
+		}
+	}
+	late := ticket(t, addr)
+	clock.pass(ticketLife)
+	for _, path := range []string{path, late, "/enter", "/enter?ticket=", "/enter?ticket=x"} {
+		wants("void", path)
+	}
+}
+
+// A file or a page may lead a whole tab to the entrance, with the ticket: the
+// answer is a page that goes on by itself, for a redirect would still be the
+// doing of who led there, and be asked for without the cookie.
+func TestFileMayLeadABrowserInByTicketOnly(t *testing.T) {
+	t.Parallel()
+	addr := start(t, new(atomic.Bool))
+	led := func(path, mode, dest string) (int, string) {
+		t.Helper()
+		return enter(t, addr, path, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", mode, "Sec-Fetch-Dest", dest)
+	}
+	path := ticket(t, addr)
+	for _, how := range [][2]string{{"navigate", "iframe"}, {"navigate", "object"}, {"no-cors", "image"}, {"cors", "empty"}, {"navigate", ""}, {"", "document"}} {
+		if status, _ := led(path, how[0], how[1]); status != 403 {
+			t.Errorf("%v: %d", how, status)
+		}
+	}
+	for _, other := range []string{"/", "/open", "/opened" + path[len("/enter"):], "/status.json", "/enter/", "/healthz"} {
+		status, _ := ask(t, "GET", addr, other, addr, "Authorization", "right", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document")
+		if status != 403 {
+			t.Errorf("%s: %d", other, status)
+		}
+	}
+	if status, _ := led("/enter?ticket=x", "navigate", "document"); status != 403 {
+		t.Errorf("a wrong ticket: %d", status)
+	}
+	if status, cookie := led(path, "navigate", "document"); status != 200 || !looks(t, addr, cookie) {
+		t.Errorf("the ticket: %d", status)
 	}
 }
 
@@ -184,7 +247,7 @@ func TestWrongCookiesAndTicketsLetNobodyIn(t *testing.T) {
 	if !looks(t, addr, cookie) {
 		t.Error("the right one does not let in")
 	}
-	if status, _ := enter(t, addr, "/enter?ticket="+unused); status != 303 {
+	if status, _ := enter(t, addr, "/enter?ticket="+unused); status != 200 {
 		t.Errorf("the ticket was used up by what was refused: %d", status)
 	}
 }
@@ -214,13 +277,13 @@ func TestWebPagesNeitherGetNorUseATicket(t *testing.T) {
 			}
 		}
 	}
-	if status, _ := enter(t, addr, path); status != 303 {
+	if status, _ := enter(t, addr, path); status != 200 {
 		t.Errorf("the ticket is gone: %d", status)
 	}
 }
 
 // What a browser asks a person for it keeps, and shows to whoever has this port
-// next.
+// next. By a network address it does not say that it is one.
 func TestBrowserIsNotAskedForTheCredential(t *testing.T) {
 	t.Parallel()
 	addr := start(t, new(atomic.Bool), func(o *Options) { o.Prove = func(string) string { return "proof" } })
@@ -228,6 +291,10 @@ func TestBrowserIsNotAskedForTheCredential(t *testing.T) {
 		status, h, body := askAll(t, "GET", addr, path, addr, "Sec-Fetch-Mode", "navigate", ChallengeField, strings.Repeat("a", minChallenge))
 		if status != 403 || h.Get("WWW-Authenticate") != "" || h.Get(ProofField) != "" || !strings.Contains(body, "status --open") {
 			t.Errorf("%s to a browser: %d %v %s", path, status, h, body)
+		}
+		status, h, body = askAll(t, "GET", addr, path, addr, "Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Upgrade-Insecure-Requests", "1")
+		if scheme, _, _ := strings.Cut(h.Get("WWW-Authenticate"), " "); status != 401 || scheme != "Bearer" || !strings.Contains(body, "status --open") {
+			t.Errorf("%s to a browser that does not say so: %d %v %s", path, status, h, body)
 		}
 		status, h, _ = askAll(t, "GET", addr, path, addr, ChallengeField, strings.Repeat("a", minChallenge))
 		if status != 401 || h.Get("WWW-Authenticate") == "" || h.Get(ProofField) != "proof" {
@@ -262,9 +329,9 @@ func FuzzNobodyEntersByGuessing(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, cookie string) {
 		p := newPasses(addr, time.Now)
 		p.ticket()
-		_, known, _ := p.enter(query)
+		entered := p.enter(query)
 		r := &http.Request{Header: http.Header{"Cookie": {cookie}}}
-		if known || p.has(r) {
+		if entered != nil || p.has(r) {
 			t.Errorf("%q, %q", query, cookie)
 		}
 	})

@@ -15,13 +15,12 @@ const (
 	cookieLife = 12 * time.Hour
 	maxTickets = 16 // the oldest of more is void
 	maxCookies = 32 // likewise
-
-	guesses = 20 // wrong tickets at once; one more each second
 )
 
 // passes let browsers in that show no credential: a ticket, once, for a cookie.
-// Only digests are kept, so that looking one up tells nothing by its time. It is
-// safe for concurrent use.
+// Only digests are kept, so that looking one up tells nothing by its time. Who
+// guesses is not slowed down: 130 bits are not guessed, and whoever reaches the
+// port could have that keep others out. It is safe for concurrent use.
 type passes struct {
 	name string // of the cookie: ports of one host share their cookies
 	now  func() time.Time
@@ -29,14 +28,13 @@ type passes struct {
 	mu      sync.Mutex
 	tickets []pass
 	cookies []pass
-	wrong   float64 // tickets that were wrong lately
-	counted time.Time
 }
 
 // pass is what somebody was given who may come in.
 type pass struct {
 	digest [sha256.Size]byte
 	until  time.Time
+	used   bool // a ticket: it has let somebody in, and is good no more
 }
 
 func newPasses(addr net.Addr, now func() time.Time) *passes {
@@ -65,7 +63,7 @@ func (p *passes) add(list []pass, value string, life time.Duration, most int) []
 	if len(kept) >= most {
 		kept = append(kept[:0], kept[len(kept)-most+1:]...)
 	}
-	return append(kept, pass{sha256.Sum256([]byte(value)), now.Add(life)})
+	return append(kept, pass{digest: sha256.Sum256([]byte(value)), until: now.Add(life)})
 }
 
 // find returns where in list the live pass of the given value is, or -1.
@@ -79,29 +77,41 @@ func (p *passes) find(list []pass, value string) int {
 	return at
 }
 
-// enter takes a ticket and returns the cookie for it. Slow says that too many
-// were wrong lately for one to be looked at.
-func (p *passes) enter(ticket string) (cookie *http.Cookie, known, slow bool) {
+// What has become of a ticket.
+const (
+	ticketWaits = "waits" // it is good
+	ticketUsed  = "used"
+	ticketVoid  = "void" // too old, or never given
+)
+
+// fate says what has become of a ticket.
+func (p *passes) fate(ticket string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.now()
-	p.wrong = max(0, p.wrong-now.Sub(p.counted).Seconds())
-	p.counted = now
-	if p.wrong > guesses-1 {
-		return nil, false, true
+	switch i := p.find(p.tickets, ticket); {
+	case i < 0:
+		return ticketVoid
+	case p.tickets[i].used:
+		return ticketUsed
 	}
+	return ticketWaits
+}
+
+// enter takes a ticket and returns the cookie for it, nil if it is not good.
+func (p *passes) enter(ticket string) *http.Cookie {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	i := p.find(p.tickets, ticket)
-	if i < 0 {
-		p.wrong++
-		return nil, false, false
+	if i < 0 || p.tickets[i].used {
+		return nil
 	}
-	p.tickets = append(p.tickets[:i], p.tickets[i+1:]...)
+	p.tickets[i].used = true
 	value := rand.Text()
 	p.cookies = p.add(p.cookies, value, cookieLife, maxCookies)
 	return &http.Cookie{
 		Name: p.name, Value: value, Path: "/", MaxAge: int(cookieLife / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	}, true, false
+	}
 }
 
 // has reports whether r shows a cookie of ours, and only one.

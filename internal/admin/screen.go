@@ -60,11 +60,10 @@ func (s *Server) screened(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", policy)
-		site := r.Header.Get("Sec-Fetch-Site")
 		switch {
 		case !s.meant(r) && !s.named(r):
 			say(w, http.StatusForbidden, "this port is asked for as 127.0.0.1 or localhost only")
-		case site == "cross-site" || site == "same-site":
+		case ledFrom(r):
 			say(w, http.StatusForbidden, "web pages may not ask this port, nor lead to it: type its address")
 		case r.Method != http.MethodGet:
 			h.Set("Allow", http.MethodGet)
@@ -84,4 +83,16 @@ func (s *Server) named(r *http.Request) bool {
 		return !s.loopback
 	}
 	return false
+}
+
+// ledFrom reports whether a web page, or a file, has led the browser to r, or
+// asks by itself. Only to the entrance may one lead, whole tabs and nothing in
+// them: the ticket is what counts there, and injectproxy status --open comes by
+// a file.
+func ledFrom(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if site != "cross-site" && site != "same-site" {
+		return false
+	}
+	return r.URL.Path != "/enter" || r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
