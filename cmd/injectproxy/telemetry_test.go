@@ -218,10 +218,17 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 		}
 	}
 	step("lives", 200, "POST", callTool("1"))
+	another := func() { // what was healed a moment ago rests
+		b.ended(requests)
+		requests++
+		m = begin("/mcp")
+	}
 	s.forget(404, false)
 	step("lost by 404", 200, "POST", callTool("2"))
+	another()
 	s.forget(400, false)
 	step("lost by 400", 200, "POST", callTool("3"))
+	another()
 	s.forget(404, false)
 	step("of the lost one", 202, "POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}`)
 	step("healed anyway", 200, "POST", callTool("4"))
@@ -236,7 +243,7 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 	<-s.legs // opened again
 	b.log.wait(t, "session: reopened")
 	wantMetrics(t, b.series(t), map[string]float64{
-		`streams_open{rule="tools",team=""}`: 1, `requests_in_flight{rule="tools",team=""}`: 1, `sessions_live`: 1, `session_streams_held`: 1,
+		`streams_open{rule="tools",team=""}`: 1, `requests_in_flight{rule="tools",team=""}`: 1, `sessions_live`: 3, `session_streams_held`: 1,
 	})
 	stream.Body.Close()
 	b.log.wait(t, "msg=request", "method=GET")
@@ -250,15 +257,15 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 	slow.send("DELETE", "").wantStatus(t, 200)
 	requests += 3
 
+	another()
 	s.forget(404, true)
-	m = &mcpClient{t, m.c, root + "/mcp", m.session}
 	step("cannot be healed", 404, "POST", callTool("6"))
 	step("cools down", 404, "POST", callTool("7"))
 	b.ended(requests)
 
 	const of = `{rule="tools",team=""}`
 	wantMetrics(t, b.series(t), map[string]float64{
-		`session_accepted_total` + of: 1, `session_accepted_total{rule="slow",team=""}`: 1,
+		`session_accepted_total` + of: 4, `session_accepted_total{rule="slow",team=""}`: 1,
 		`session_lost_total{rule="tools",symptom="404",team=""}`: 3, `session_lost_total{rule="tools",symptom="400",team=""}`: 1,
 		`session_healed_total` + of: 3, `session_replayed_total` + of: 3, `session_dropped_total` + of: 1,
 		`session_streams_reopened_total` + of:                                  1,
@@ -267,7 +274,7 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 		`session_timed_out_total{rule="slow",team=""}`:                         1,
 		`session_ended_total{rule="slow",team=""}`:                             1,
 		`session_recovery_duration_seconds_count` + of:                         4,
-		`requests_total{code="2xx",kind="mcp",rule="tools",team=""}`:           7,
+		`requests_total{code="2xx",kind="mcp",rule="tools",team=""}`:           10,
 		`requests_total{code="4xx",kind="mcp",rule="tools",team=""}`:           2,
 		`requests_total{code="5xx",kind="mcp",rule="slow",team=""}`:            1,
 		`streams_open` + of: 0,
@@ -282,8 +289,8 @@ func TestEverySessionEventIsCountedAndAudited(t *testing.T) {
 		}
 	}
 	want := []string{
-		"tools POST 200 ", "tools POST 200 ", "tools POST 200 healed", "tools POST 200 healed", "tools POST 202 dropped", "tools POST 200 healed", "tools GET 200 ",
-		"slow POST 200 ", "slow POST 504 timed out", "slow DELETE 200 ", "tools POST 404 failed: refused", "tools POST 404 suppressed",
+		"tools POST 200 ", "tools POST 200 ", "tools POST 200 healed", "tools POST 200 ", "tools POST 200 healed", "tools POST 200 ", "tools POST 202 dropped", "tools POST 200 healed", "tools GET 200 ",
+		"slow POST 200 ", "slow POST 504 timed out", "slow DELETE 200 ", "tools POST 200 ", "tools POST 404 failed: refused", "tools POST 404 suppressed",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("audited\n%q, want\n%q", got, want)
