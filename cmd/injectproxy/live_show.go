@@ -13,8 +13,10 @@ type traffic struct {
 	InFlight int         `json:"in_flight"`
 	Streams  int         `json:"streams"` // of those in flight, event streams and upgraded connections
 	Tunnels  tunnelTally `json:"tunnels"`
+	Sessions int         `json:"sessions"` // of MCP, all there are
 }
 
+// traffic counts all but sessions.
 func (l *live) traffic() traffic {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -47,7 +47,7 @@ func TestLiveRemembersTheLastRequestsAndThoseInFlight(t *testing.T) {
 	closed := l.tunnel()
 	l.tunnel()
 	closed()
-	if got := l.traffic(); got != (traffic{mostShown + 20, 1, tunnelTally{1, 2}}) {
+	if got := l.traffic(); got != (traffic{mostShown + 20, 1, tunnelTally{1, 2}, 0}) {
 		t.Errorf("%+v", got)
 	}
 	l.answered(new(record.Record)) // that nobody has told of

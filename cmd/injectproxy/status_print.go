@@ -50,6 +50,9 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	for _, session := range s.Sessions {
 		session.print(t, now)
 	}
+	if more := s.Traffic.Sessions - len(s.Sessions); more > 0 {
+		fmt.Fprintf(t, "and %d more\n", more)
+	}
 	t.Flush() // to a Builder: it cannot fail
 	printCounts(&b, "refused tokens", s.Retries)
 	printCounts(&b, "sessions", s.SessionCounts)

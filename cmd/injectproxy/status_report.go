@@ -93,7 +93,7 @@ type statusTeam struct {
 	Why  string `json:"why"`
 }
 
-// mostSessions are listed; what there is to say of more is in the counts.
+// mostSessions are listed; of more there is a count.
 const mostSessions = 200
 
 // report describes the instance and its configuration.
@@ -123,7 +123,7 @@ func (r *reloader) report(listen string, started time.Time) statusReport {
 			report.Retries[name] = n
 		}
 	}
-	report.Sessions = in.sessionStatus()
+	report.Sessions, report.Traffic.Sessions = in.sessionStatus()
 	var events []liveSession
 	events, report.SessionCounts = in.watch.live.sessionEvents()
 	report.Problems = append(report.problems(in.watch.live.refusals(report.Now), events), auditProblems(in.around.audit)...)
@@ -138,18 +138,18 @@ func (r *reloader) full(report statusReport) fullReport {
 	return fullReport{report, watch.plots()}
 }
 
-func (in *instance) sessionStatus() []statusSession {
-	list := []statusSession{}
-	for _, s := range in.book.Sessions() {
-		if len(list) == mostSessions {
-			break
-		}
+// sessionStatus lists sessions, up to [mostSessions], and says how many there
+// are.
+func (in *instance) sessionStatus() (list []statusSession, all int) {
+	list = []statusSession{}
+	sessions := in.book.Sessions()
+	for _, s := range sessions[:min(len(sessions), mostSessions)] {
 		list = append(list, statusSession{
 			s.Session, s.Owner, shortened(s.Target, mostPath), shortened(s.Version, 20),
 			s.Began, s.Used, s.Recoveries, s.Streams, s.Recovering,
 		})
 	}
-	return list
+	return list, len(sessions)
 }
 
 func (in *instance) ruleStatus(r config.Rule) statusRule {
@@ -191,6 +191,10 @@ func describeToken(a *config.Audience, t token.Token, trouble error) statusToken
 	if trouble != nil {
 		entry.Trouble = trouble.Error()
 		if e, ok := errors.AsType[*token.Error](trouble); ok {
+			// With the claims challenge of the service, if there was one. The log masks it,
+			// as it is nobody's business there; here the command has to be runnable by who
+			// is shown it, and it is no secret of theirs: a challenge asks for a sign-in and
+			// gives nothing.
 			entry.Hint = e.Hint
 		}
 	}
