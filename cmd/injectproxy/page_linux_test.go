@@ -87,6 +87,9 @@ func TestStatusPage(t *testing.T) {
 		"is used by keyboard":               pageIsUsedByKeyboard,
 		"comes back with its serve":         pageComesBackWithItsServe,
 		"opens by ticket":                   pageOpensByTicketInABrowser,
+		"opens by a file":                   pageOpensByAFile,
+		"says when it is not let in":        pageSaysWhenItIsNotLetIn,
+		"lets go while nobody sees it":      pageLetsGoWhileNobodySeesIt,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,7 +179,7 @@ func pageShowsARecovery(t *testing.T, browser context.Context) {
 		t.Error("the page has the id of a session")
 	}
 	s := w.reported()
-	if len(s.Sessions) != 1 || s.Sessions[0].Recoveries != 1 || s.SessionCounts["healed"] != 1 {
+	if len(s.Sessions) != 1 || s.Traffic.Sessions != 1 || s.Sessions[0].Recoveries != 1 || s.SessionCounts["healed"] != 1 {
 		t.Errorf("%+v %v", s.Sessions, s.SessionCounts)
 	}
 	text, _ := runToEnd(t, w.home, nil, "status")

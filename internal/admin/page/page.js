@@ -45,7 +45,7 @@ function tiles() {
     ['Failed', count(failures), ''],
     ['In flight', count(t.in_flight), t.streams ? plural(t.streams, 'stream') : ''],
     ['Tunnels open', count(t.tunnels.open), t.tunnels.made ? `of ${count(t.tunnels.made)}` : ''],
-    ['MCP sessions', count((report.sessions ?? []).length), ''],
+    ['MCP sessions', count(t.sessions), ''],
     ['Sessions healed', count(counts.healed ?? 0), counts.failed ? `${count(counts.failed)} not` : ''],
   ]
   keyed($('tiles'), list, x => x[0], x => make('div', '', make('dt', '', x[0]), make('dd', '', make('span'), make('small'))), (e, x) => {
@@ -117,7 +117,7 @@ const plural = (n, one) => `${count(n)} ${one}${n === 1 ? '' : 's'}`
 const tones = {healed: 'good', replayed: 'good', lost: 'warn', suppressed: 'warn', dropped: 'warn', 'timed out': 'warn', failed: 'bad'}
 
 function sessions() {
-  const list = report.sessions ?? [], most = 20
+  const list = report.sessions ?? [], most = 20, all = report.traffic.sessions
   $('no-sessions').hidden = list.length > 0
   keyed($('sessions'), list.slice(0, most), s => `${s.session} ${s.target} ${s.client ?? ''}`, () => make('li', '', make('span', 'name raw'), make('span', 'count'), make('span', 'sub')), (e, s) => {
     text(e.querySelector('.name'), s.target)
@@ -125,8 +125,8 @@ function sessions() {
     text(e.querySelector('.sub'), [s.session, s.client && `client ${s.client}`, `MCP ${s.version}`, `open ${span(now() - Date.parse(s.began))}`, `used ${span(now() - Date.parse(s.used))} ago`, s.streams && plural(s.streams, 'stream')].filter(Boolean).join(' · '))
     mark(e, 'data-recovering', Boolean(s.recovering))
   })
-  $('more-sessions').hidden = list.length <= most
-  text($('more-sessions'), `and ${list.length - most} more`)
+  $('more-sessions').hidden = all <= most
+  text($('more-sessions'), `and ${count(all - most)} more`)
 }
 
 function happenings() {
@@ -144,7 +144,7 @@ function everything() {
   state()
 }
 
-let heard = 0, source = null
+let heard = 0, source = null, again = 0 // when to ask once more whether one is let in
 
 function state() {
   const away = !report || performance.now() - heard > 5000
@@ -159,9 +159,11 @@ function state() {
 // connection, but not after an answer that is none.
 function connect() {
   source?.close()
+  if (document.hidden) { source = null; return } // a browser has six connections to a host, for all of its tabs
   source = new EventSource('/events')
   const on = (kind, f) => source.addEventListener(kind, e => { heard = performance.now(); f(JSON.parse(e.data)) })
   on('status', s => {
+    refused('')
     report = s
     plots = s.plots
     events = s.session_events ?? []
@@ -177,14 +179,37 @@ function connect() {
     const at = (report?.tokens ?? []).findIndex(x => x.audience === t.audience && (x.team ?? '') === (t.team ?? ''))
     if (at >= 0 && t.fingerprint) { report.tokens[at] = t; tokens() }
   })
-  source.addEventListener('error', () => { heard = -Infinity; state() })
+  source.addEventListener('error', e => {
+    heard = -Infinity
+    state()
+    if (e.target === source && source.readyState === EventSource.CLOSED) why()
+  })
+}
+
+// why shows what serve says to who is not let in, as when its cookie is void.
+async function why() {
+  again = performance.now() + 5000
+  try {
+    const answer = await fetch('/status.json')
+    refused(answer.ok ? 'Too many pages are open: close another.' : await answer.text())
+  } catch {} // it is gone, which the state says
+}
+
+function refused(s) {
+  text($('refused'), s.trim().replaceAll('\n', '; '))
+  $('refused').hidden = !s
 }
 
 setInterval(() => {
+  if (document.hidden) return
   state()
   requests.tick()
   if (report) tokens()
-  if (source.readyState === EventSource.CLOSED || performance.now() - heard > 20000 && heard > 0) { heard = -Infinity; connect() }
+  if (!source || source.readyState === EventSource.CLOSED && performance.now() > again || performance.now() - heard > 20000 && heard > 0) { heard = -Infinity; connect() }
 }, 1000)
 for (const input of document.querySelectorAll('input[name=range]')) input.addEventListener('change', () => { if (report) rules() })
+document.addEventListener('visibilitychange', () => {
+  heard = performance.now() // it takes a moment
+  connect()
+})
 connect()
