@@ -179,7 +179,7 @@ func exhibited(now time.Time) fullReport {
 	r := fullReport{statusReport: statusReport{
 		Version: "injectproxy v0.5.0", Listen: "127.0.0.1:8877", Started: start, Now: now, Ready: true,
 		Configuration: statusConfig{File: "~/.config/injectproxy/config.toml", InUse: ago(47 * time.Minute), Changes: 2},
-		Traffic:       traffic{InFlight: 3, Streams: 2, Tunnels: tunnelTally{Open: 5, Made: 212}},
+		Traffic:       traffic{InFlight: 3, Streams: 2, Tunnels: tunnelTally{Open: 5, Made: 212}, Sessions: 2},
 		Rules: []statusRule{
 			{Name: "mcp", Kind: "mcp", Prefixes: []string{"https://mcp.corp.example/servers/"}, Audience: "gateway", tally: tally{Requests: 4211, Failures: 12}},
 			{Name: "models", Kind: "llm", Prefixes: []string{"https://models.corp.example/openai/"}, Audience: "models", tally: tally{Requests: 967, Failures: 31}},
@@ -187,8 +187,8 @@ func exhibited(now time.Time) fullReport {
 		},
 		Forwarded: tally{Requests: 140},
 		Tokens: []statusToken{
-			{Audience: "gateway", Source: "azure-cli", Fingerprint: "5f70bf18", Expiry: now.Truncate(time.Hour).Add(81*time.Minute + 18*time.Second)},
-			{Audience: "models", Source: "azure-cli", Fingerprint: "c4410e9a", Expiry: now.Truncate(time.Hour).Add(36*time.Minute + 41*time.Second)},
+			{Audience: "gateway", Source: "az", Fingerprint: "5f70bf18", Expiry: now.Truncate(time.Hour).Add(81*time.Minute + 18*time.Second)},
+			{Audience: "models", Source: "az", Fingerprint: "c4410e9a", Expiry: now.Truncate(time.Hour).Add(36*time.Minute + 41*time.Second)},
 			{Audience: "share", Team: "data", Trouble: "az: no session for tenant 16b3c013", Hint: "az login --tenant 16b3c013-d300-468d-8c1d-000000000000"},
 		},
 		Sessions: []statusSession{
@@ -210,8 +210,8 @@ func exhibited(now time.Time) fullReport {
 
 // exhibitedRequests are plausible ones.
 func exhibitedRequests(now time.Time) (flying, ended []liveRequest) {
-	mcp := liveRequest{Rule: "mcp", Kind: "mcp", Method: "POST", Authority: "mcp.corp.example:443", Path: "/servers/kusto/mcp", Status: 200, Source: "azure-cli", Token: "5f70bf18", Attempts: 1}
-	llm := liveRequest{Rule: "models", Kind: "llm", Method: "POST", Authority: "models.corp.example:443", Path: "/openai/v1/responses", Status: 200, Source: "azure-cli", Token: "c4410e9a", Attempts: 1}
+	mcp := liveRequest{Rule: "mcp", Kind: "mcp", Method: "POST", Authority: "mcp.corp.example:443", Path: "/servers/kusto/mcp", Status: 200, Source: "az", Token: "5f70bf18", Attempts: 1}
+	llm := liveRequest{Rule: "models", Kind: "llm", Method: "POST", Authority: "models.corp.example:443", Path: "/openai/v1/responses", Status: 200, Source: "az", Token: "c4410e9a", Attempts: 1}
 	put := func(q liveRequest, since time.Duration, ms float64, change func(*liveRequest)) {
 		q.ID, q.Start, q.State, q.Duration = int64(5406-len(flying)-len(ended)), now.Add(-since), "ended", ms
 		if change != nil {
