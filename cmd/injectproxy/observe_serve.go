@@ -31,7 +31,7 @@ func openAudit(cfg *config.Config, log *slog.Logger) (*telemetry.Audit, error) {
 // openTraces opens what the environment asks for. Settings that cannot be are
 // no reason not to proxy.
 func openTraces(log *slog.Logger) *telemetry.Traces {
-	t, err := telemetry.OpenTraces(context.Background(), version(), log)
+	t, err := telemetry.OpenTraces(context.Background(), bareVersion(), log)
 	if err != nil {
 		log.Warn("there are no traces: a setting of the environment cannot be", "error", err, "hint", "correct it, or unset it")
 	}

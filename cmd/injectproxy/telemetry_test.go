@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -333,6 +334,10 @@ func TestTokensRetriesAndTunnelsAreCounted(t *testing.T) {
 		`token_acquisitions_total{audience="a",result="ok",source="token_file",team=""}`: 0, `token_held{audience="a",team=""}`: 0,
 		`token_acquisitions_total{audience="none",result="sign-in needed",source="token_file",team=""}`: 0,
 	})
+	wantMetrics(t, b.series(t), map[string]float64{fmt.Sprintf(`build_info{goversion=%q,version=%q}`, runtime.Version(), bareVersion()): 1})
+	if v := bareVersion(); v == "" || strings.ContainsAny(v, " \t") || !strings.Contains(version(), " "+v+" ") {
+		t.Errorf("the bare version is %q", v)
+	}
 	c := b.client("h1")
 	call(t, c, "GET", o.url("/v1/x?code=secret-query"), nil).wantStatus(t, 200)
 	b.ended(1)
@@ -367,6 +372,7 @@ func TestTokensRetriesAndTunnelsAreCounted(t *testing.T) {
 		`tunnels_total{result="refused"}`:                                                              1,
 		`tunnels_open`:                                                                                 0,
 		`audit_errors_total`:                                                                           0,
+		`audit_lines_lost_total`:                                                                       0,
 		`teams_off`:                                                                                    0,
 	})
 	if left := got[`token_expiry_seconds{audience="a",team=""}`]; left < 3500 || left > 3600 {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -21,6 +20,14 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
+// bareVersion is that of the module, for programs to compare.
+func bareVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
 // version describes this build in one line, from what the linker recorded.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -36,6 +43,6 @@ func version() string {
 			modified = " modified"
 		}
 	}
-	return fmt.Sprintf("injectproxy %s%s%s %s %s/%s", cmp.Or(info.Main.Version, "(devel)"),
+	return fmt.Sprintf("injectproxy %s%s%s %s %s/%s", bareVersion(),
 		revision, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

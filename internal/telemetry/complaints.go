@@ -20,15 +20,25 @@ type complaints struct {
 	last time.Time
 }
 
-// Handle tells of err.
+// Handle tells of err, which is about spans on their way.
 func (c *complaints) Handle(err error) {
+	c.tell("traces: some could not be sent", err, "see to the collector, and to OTEL_EXPORTER_OTLP_ENDPOINT")
+}
+
+// tell tells of err, unless it has just told of another.
+func (c *complaints) tell(what string, err error, hint string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.last.IsZero() && time.Since(c.last) < complaintPause {
 		return
 	}
 	c.last = time.Now()
-	c.log.Warn("traces: they are not as they should be", "error", hideQueries(err.Error()), "hint", "see to the OTEL_ variables of the environment, and to the collector")
+	c.log.Warn(what, "error", hideQueries(err.Error()), "hint", hint)
+}
+
+// unset tells of a setting that cannot be used.
+func (c *complaints) unset(err error) {
+	c.tell("traces: a setting of the environment was not understood", err, "correct the OTEL_ variable, or unset it")
 }
 
 // complaintLog is the library's log. Of its records the message and the error
@@ -48,7 +58,7 @@ func (c complaintLog) Handle(_ context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	c.complaints.Handle(complaint(text))
+	c.unset(complaint(text))
 	return nil
 }
 

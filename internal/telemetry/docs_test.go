@@ -25,7 +25,7 @@ func complete(t testing.TB) map[string][]string {
 		Tokens: func() []TokenState {
 			return []TokenState{{gateway, true, time.Now().Add(time.Hour), "unavailable"}}
 		},
-		Sessions: func() SessionState { return SessionState{} }, InUse: time.Now, CAExpiry: time.Now, AuditErrors: func() int64 { return 0 },
+		Sessions: func() SessionState { return SessionState{} }, InUse: time.Now, CAExpiry: time.Now, AuditErrors: func() int64 { return 0 }, AuditLost: func() int64 { return 0 },
 	})
 	m.SetRules([]Rule{mcpOne})
 	m.SetAudiences([]Audience{gateway}, func(Audience) []string { return nil })
@@ -111,6 +111,10 @@ func unknown(expr string, metrics map[string][]string) (names []string) {
 	return names
 }
 
+// ambiguous are expressions that mix teams, whose rules may have the same names,
+// or jobs.
+var ambiguous = regexp.MustCompile(`by \((le, )?(rule|audience)|\{instance|\w\{[^j]`)
+
 func TestDashboardShowsWhatThereIs(t *testing.T) {
 	b, err := os.ReadFile("../../deploy/grafana/injectproxy.json")
 	if err != nil {
@@ -149,6 +153,9 @@ func TestDashboardShowsWhatThereIs(t *testing.T) {
 			if names := unknown(target.Expr, metrics); len(names) > 0 {
 				t.Errorf("%s: %q in %s", p.Title, names, target.Expr)
 			}
+			if ambiguous.MatchString(target.Expr) {
+				t.Errorf("%s mixes what is not the same: %s", p.Title, target.Expr)
+			}
 		}
 	}
 	for name := range metrics {
@@ -182,9 +189,9 @@ func TestAlertsAreAboutWhatThereIs(t *testing.T) {
 	}
 }
 
-// Prometheus itself reads the alerts, and fires them when the file beside them
-// says so.
-func TestAlertsFireWhenTheyShould(t *testing.T) {
+// lookPromtool returns where it is; Debian has it in the package prometheus.
+func lookPromtool(t testing.TB) string {
+	t.Helper()
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
 		if os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" {
@@ -192,6 +199,13 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		}
 		t.Skip(err)
 	}
+	return promtool
+}
+
+// Prometheus itself reads the alerts, and fires them when the file beside them
+// says so.
+func TestAlertsFireWhenTheyShould(t *testing.T) {
+	promtool := lookPromtool(t)
 	for _, args := range [][]string{{"check", "rules", "injectproxy.rules.yml"}, {"test", "rules", "injectproxy.rules_test.yml"}} {
 		cmd := exec.CommandContext(t.Context(), promtool, args...)
 		cmd.Dir = "../../deploy/prometheus"
@@ -203,10 +217,7 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 
 // What is scraped reads as Prometheus wants it, help and type included.
 func TestMetricsPassPromtoolsLint(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip(err)
-	}
+	promtool := lookPromtool(t)
 	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
 	m := newMetrics(mcpOne, api)
 	w := httptest.NewRecorder()

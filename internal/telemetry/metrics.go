@@ -24,7 +24,8 @@ type MetricsOptions struct {
 	Sessions    func() SessionState
 	InUse       func() time.Time // when the configuration in use took over
 	CAExpiry    func() time.Time // zero without a CA
-	AuditErrors func() int64     // lines that were not written
+	AuditErrors func() int64     // writes and openings of the audit file that failed
+	AuditLost   func() int64     // lines that are missing in it
 }
 
 // TokenState is what an audience has at the moment.

@@ -22,12 +22,13 @@ var (
 	sessionStreams   = described("session_streams_held", "Event streams of MCP sessions that are held open.")
 	configInUse      = described("config_in_use_timestamp_seconds", "When the configuration in use took over.")
 	caExpiry         = described("ca_expiry_timestamp_seconds", "When the CA ends.")
-	auditErrorsTotal = described("audit_errors_total", "Lines of the audit file that were not written.")
+	auditErrorsTotal = described("audit_errors_total", "Writes and openings of the audit file that failed; a line that was cut off is completed later.")
+	auditLost        = described("audit_lines_lost_total", "Lines that are missing in the audit file.")
 )
 
 // Describe implements [prometheus.Collector].
 func (c atScrape) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tokenExpiry, tokenHeld, tokenTrouble, sessionsLive, sessionsHealing, sessionStreams, configInUse, caExpiry, auditErrorsTotal} {
+	for _, d := range []*prometheus.Desc{tokenExpiry, tokenHeld, tokenTrouble, sessionsLive, sessionsHealing, sessionStreams, configInUse, caExpiry, auditErrorsTotal, auditLost} {
 		ch <- d
 	}
 }
@@ -54,9 +55,13 @@ func (c atScrape) Collect(ch chan<- prometheus.Metric) {
 			gauge(caExpiry, unixSeconds(end))
 		}
 	}
-	if c.o.AuditErrors != nil {
-		ch <- prometheus.MustNewConstMetric(auditErrorsTotal, prometheus.CounterValue, float64(c.o.AuditErrors()))
+	counter := func(d *prometheus.Desc, n func() int64) {
+		if n != nil {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n()))
+		}
 	}
+	counter(auditErrorsTotal, c.o.AuditErrors)
+	counter(auditLost, c.o.AuditLost)
 }
 
 func (c atScrape) tokens(gauge func(*prometheus.Desc, float64, ...string)) {

@@ -62,7 +62,7 @@ func OpenTraces(ctx context.Context, version string, log *slog.Logger) (*Traces,
 	res, err := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", "injectproxy"), attribute.String("service.version", version)), resource.WithFromEnv())
 	if err != nil {
-		complaints.Handle(err) // what could be read of it is used
+		complaints.unset(err) // what could be read of it is used
 	}
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	for _, name := range names {

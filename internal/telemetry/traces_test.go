@@ -327,8 +327,17 @@ func TestCollectorThatIsDownIsToldOfOnce(t *testing.T) {
 		tr.provider.ForceFlush(t.Context())
 	}
 	tr.Close(guard)
-	if strings.Count(out.String(), "\n") != 1 || strings.Contains(out.String(), canary) || !strings.Contains(out.String(), "hint=") {
+	if strings.Count(out.String(), "\n") != 1 || !strings.Contains(out.String(), "a setting of the environment was not understood") || strings.Contains(out.String(), canary) || !strings.Contains(out.String(), "hint=") {
 		t.Errorf("logged %s", out)
+	}
+}
+
+// What cannot be sent is another matter than a setting.
+func TestComplaintsOfTracesSayWhatTheyAreAbout(t *testing.T) {
+	log, out := newLogger(t, "info", "text")
+	(&complaints{log: log}).Handle(errors.New("connection refused"))
+	if got := out.String(); !strings.Contains(got, "some could not be sent") || !strings.Contains(got, "collector") {
+		t.Errorf("logged %s", got)
 	}
 }
 
