@@ -57,7 +57,7 @@ func newWatched(t *testing.T, browser context.Context) *watched {
 	return w
 }
 
-const isReady = `document.getElementById('state').textContent === 'ready'`
+const isReady = `document.getElementById('state')?.textContent === 'ready'`
 
 // row is an expression for the row of a request to path.
 func row(path string) string {
