@@ -6,15 +6,15 @@ import (
 	"net/http"
 )
 
-// get opens a stream of the server's own messages. One that was not resumed is
-// held: it outlives what carries it, and the session upstream.
+// get opens a stream of the server's own messages. It is held: it outlives what
+// carries it, and the session upstream. The stream that answers a message is not,
+// when the client resumes it; that is a call in flight.
 func (x *exchange) get() (*http.Response, error) {
-	ctx, s := x.req.Context(), x.s
-	x.t.reset(ctx, s, x.req)
-	if err := s.settled(ctx); err != nil {
+	s := x.s
+	at, leave, err := x.open()
+	if err != nil {
 		return nil, err
 	}
-	at := s.now()
 	if last := x.req.Header.Get(headerLast); last != "" && !s.knows(last) {
 		x.resume("")
 	}
@@ -22,22 +22,37 @@ func (x *exchange) get() (*http.Response, error) {
 	if err == nil && x.heals() {
 		res, err = x.reopen(res)
 	}
-	if err != nil || !streams(res) || !s.heals(x.req.Header) {
-		if err == nil {
-			x.listen(res)
-		}
-		return x.pass(res, err)
+	if err != nil {
+		leave()
+		return x.pass(nil, err)
+	}
+	if !streams(res) || !s.heals(x.req.Header) {
+		x.listen(res)
+		whenClosed(res, leave)
+		return x.pass(res, nil)
 	}
 	left := s.enter(&s.streams)
-	leave := func() { left(); x.t.o.Book.touch(s) }
 	s.want()
-	if x.req.Header.Get(headerLast) == "" {
-		res = hold(x.t.apart(ctx), res, x.holding(s.ungreeted()))
+	if last := x.req.Header.Get(headerLast); last == "" || s.holds(last) {
+		leave()
+		res = hold(x.t.apart(x.req.Context()), res, x.holding(s.ungreeted()))
 	} else {
 		x.listen(res)
 	}
-	whenClosed(res, leave)
+	whenClosed(res, func() { leave(); left(); x.t.o.Book.touch(s) })
 	return x.pass(res, nil)
+}
+
+// open waits until the session can be used. What the client resumes may be
+// a call at which the server is at work.
+func (x *exchange) open() (at view, leave func(), err error) {
+	ctx, s, last := x.req.Context(), x.s, x.req.Header.Get(headerLast)
+	if last != "" && s.knows(last) && !s.holds(last) {
+		return s.join(ctx)
+	}
+	x.t.reset(ctx, s, x.req)
+	err = s.settled(ctx)
+	return s.now(), func() {}, err
 }
 
 // reopen returns the answer to another try if res is the sign of a lost session
@@ -108,11 +123,16 @@ func (x *exchange) holding(fresh bool) holding {
 		live:    s.live,
 		tick:    func(ctx context.Context) { beside(ctx).tick() },
 		greet:   s.greetings,
-		seen:    func(e event) { s.heard(at.turn, e) },
-		note:    func(e Event) { t.note(x.req.Context(), s, e) },
-		over:    t.o.Over,
-		light:   t.o.Light,
-		fresh:   fresh,
+		seen: func(e event) {
+			s.follow(e)
+			s.heard(at.turn, e)
+		},
+		note:  func(e Event) { t.note(x.req.Context(), s, e) },
+		over:  t.o.Over,
+		light: t.o.Light,
+		fresh: fresh,
+
+		lastEventID: x.req.Header.Get(headerLast),
 	}
 }
 
@@ -179,6 +199,23 @@ func (s *session) knows(event string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.turn == 0 || s.events.has(event)
+}
+
+// follow takes note of an event of a held stream. holds reports whether one was
+// of such a stream.
+func (s *session) follow(e event) {
+	if !e.hasID || len(e.id) == 0 || len(e.id) > mostID {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held.add(string(e.id))
+}
+
+func (s *session) holds(event string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held.has(event)
 }
 
 // ungreeted reports whether the client has had no stream on which it could be

@@ -34,11 +34,7 @@ func (x *exchange) post() (*http.Response, error) {
 func (x *exchange) enter() (view, func(), error) {
 	ctx := x.req.Context()
 	x.t.reset(ctx, x.s, x.req)
-	if err := x.s.settled(ctx); err != nil {
-		return view{}, nil, err
-	}
-	leave := x.s.enter(&x.s.calls)
-	return x.s.now(), leave, nil
+	return x.s.join(ctx)
 }
 
 func (x *exchange) close() {

@@ -42,6 +42,7 @@ type session struct {
 	asked   recent // requests of the server, since it was replaced
 	blind   bool   // there may be requests that were not seen
 	events  recent // ids of events since then
+	held    recent // those of held streams, which their clients may resume
 }
 
 func newSession(k key, params json.RawMessage) *session {
@@ -74,7 +75,7 @@ func (s *session) view() view { return view{s.id, s.turn, s.version, s.renewed} 
 func (s *session) adopt(fresh upstream) {
 	s.id, s.since, s.lists = fresh.id, time.Now(), fresh.lists
 	s.turn++
-	s.asked, s.blind, s.events = recent{}, false, recent{}
+	s.asked, s.blind, s.events, s.held = recent{}, false, recent{}, recent{}
 	close(s.renewed)
 	s.renewed = make(chan struct{})
 }
@@ -123,11 +124,36 @@ func (s *session) settled(ctx context.Context) error {
 	}
 }
 
+// join waits as settled does and counts a call at once, so that the session is
+// not replaced before that is sent.
+func (s *session) join(ctx context.Context) (at view, leave func(), err error) {
+	for {
+		s.mu.Lock()
+		f := s.flight
+		if f == nil {
+			s.calls++
+			at = s.view()
+			s.mu.Unlock()
+			return at, s.leaving(&s.calls), nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return view{}, nil, context.Cause(ctx)
+		}
+	}
+}
+
 // enter counts a call or a stream, and returns what ends it.
 func (s *session) enter(count *int) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*count++
+	return s.leaving(count)
+}
+
+func (s *session) leaving(count *int) func() {
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
