@@ -34,26 +34,6 @@ func whenClosed(res *http.Response, done func()) {
 	res.Body = &body{res.Body, res.Body, done}
 }
 
-// mostHead is how much of an answer is read to find out whether it says that
-// the session is lost.
-const mostHead = 64 << 10
-
-// peek returns the beginning of an answer's body, and leaves the answer as if
-// it had not been read.
-func peek(res *http.Response) []byte {
-	head, err := io.ReadAll(io.LimitReader(res.Body, mostHead))
-	rest := io.Reader(res.Body)
-	if err != nil {
-		rest = failing{err}
-	}
-	res.Body = &body{Reader: io.MultiReader(bytes.NewReader(head), rest), src: res.Body}
-	return head
-}
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
 // plain returns what the beginning of a body says, as far as that can be read.
 func plain(h http.Header, head []byte) []byte {
 	var r io.Reader
