@@ -8,7 +8,7 @@ import (
 )
 
 // What a Book holds at most. Beyond that the session that was not used for the
-// longest time is forgotten: its client is answered as without this package.
+// longest time is forgotten, one without a stream or a request in flight first: its client is answered as without this package.
 const (
 	mostSessions = 4096
 	mostBytes    = 64 << 20
@@ -142,8 +142,19 @@ func (b *Book) use(e *list.Element, now time.Time) {
 
 func (b *Book) evict() {
 	for b.used.Len() > mostSessions || b.bytes > mostBytes {
-		b.drop(b.used.Back())
+		b.drop(b.spare())
 	}
+}
+
+// spare returns the session that is missed the least: the one that was not used
+// for the longest time of those in which nothing is open.
+func (b *Book) spare() *list.Element {
+	for e := b.used.Back(); e != b.used.Front(); e = e.Prev() {
+		if !e.Value.(*session).busy() {
+			return e
+		}
+	}
+	return b.used.Back()
 }
 
 // expire drops what has been idle for too long.

@@ -35,6 +35,27 @@ func TestBookHoldsSoManySessions(t *testing.T) {
 	}
 }
 
+func TestSessionWithAStreamIsForgottenLast(t *testing.T) {
+	t.Parallel()
+	b := NewBook()
+	busy := newSession(keyOf(0), nil)
+	b.add(busy)
+	leave := busy.enter(&busy.streams)
+	for i := range 2 * mostSessions {
+		b.add(newSession(keyOf(i+1), nil))
+	}
+	if !busy.live() || len(b.sessions) != mostSessions || b.find(keyOf(2*mostSessions)) == nil {
+		t.Errorf("live: %v, of %d sessions", busy.live(), len(b.sessions))
+	}
+	leave()
+	for i := range mostSessions {
+		b.add(newSession(keyOf(-1-i), nil))
+	}
+	if busy.live() {
+		t.Error("it is kept without a stream")
+	}
+}
+
 func TestBookHoldsSoManyBytes(t *testing.T) {
 	t.Parallel()
 	b := NewBook()
