@@ -221,6 +221,36 @@ func TestRecoveryThatTakesTooLongEnds(t *testing.T) {
 	})
 }
 
+func TestClientWaitsForAProofAShortTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, book := new(memoryServer), NewBook()
+		defer book.Close()
+		next := roundTrip(func(req *http.Request) (*http.Response, error) {
+			switch {
+			case req.Method == "GET":
+				return answerWith(req, 404, "", ""), nil
+			case req.Header.Get(headerSession) != "": // the ping
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			}
+			return srv.RoundTrip(req)
+		})
+		rt := New(next, Options{Book: book, BodyLimit: 1 << 20, Memory: replay.NewBudget(1 << 20)})
+		_, id := exchangeOf(t, rt, "", aBeginning)
+		req, _ := http.NewRequest("GET", "https://mcp.test/mcp", nil)
+		req.Header.Set(headerSession, id)
+		begun := time.Now()
+		res, err := rt.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if d := time.Since(begun); res.StatusCode != 404 || d != mostProof {
+			t.Errorf("status %d after %v", res.StatusCode, d)
+		}
+	})
+}
+
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
