@@ -68,8 +68,8 @@ func (t *transport) remember(req *http.Request, s *session) {
 }
 
 // await has told called with the response to the request when the client
-// reads it in res, before the client has it; or unread at once, if the answer is
-// encoded.
+// reads it in res, before the client has it; or unread: at once if the answer is
+// encoded, or when it turns out to be too long.
 func (t *transport) await(res *http.Response, id string, told func(jsonrpc.Message), unread func()) {
 	if res.Header.Get("Content-Encoding") != "" {
 		unread()
@@ -82,8 +82,11 @@ func (t *transport) await(res *http.Response, id string, told func(jsonrpc.Messa
 	src := res.Body
 	res.Body = &body{Reader: readerFunc(func(p []byte) (int, error) {
 		n, err := src.Read(p)
+		over := r.over
 		if m, ok := r.write(p[:n], err == io.EOF); ok {
 			told(m)
+		} else if r.long && !over {
+			unread()
 		}
 		return n, err
 	}), src: src}

@@ -19,6 +19,7 @@ type reading struct {
 	held   []byte
 	seen   int
 	over   bool // found, or given up
+	long   bool // given up at the limit
 }
 
 // write takes the next bytes, and returns the response that they complete.
@@ -29,6 +30,7 @@ func (r *reading) write(p []byte, last bool) (found jsonrpc.Message, ok bool) {
 	}
 	if r.seen += len(p); r.seen > r.limit {
 		r.stop()
+		r.long = true
 		return found, false
 	}
 	if r.stream {
