@@ -114,7 +114,8 @@ func become[T any](t *testing.T, tab context.Context, expression string) T {
 		if err == nil {
 			return v
 		}
-		if ctx.Err() != nil || !strings.Contains(err.Error(), "context") { // that of a page which is left
+		left := strings.Contains(err.Error(), "Cannot find context") || strings.Contains(err.Error(), "target navigated")
+		if ctx.Err() != nil || !left {
 			t.Fatalf("%s: %v", expression, err)
 		}
 	}
