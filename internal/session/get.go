@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 )
 
 // get opens a stream of the server's own messages. It is held: it outlives what
@@ -147,7 +148,7 @@ func (x *exchange) leg(turn int) (*http.Response, error) {
 	if at.turn != turn {
 		x.resume("")
 	}
-	res, err := x.send(at)
+	res, err := x.opening(at)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +172,36 @@ func (x *exchange) leg(turn int) (*http.Response, error) {
 		return nil, err
 	}
 	x.resume("")
-	return x.send(x.s.now())
+	return x.opening(x.s.now())
+}
+
+// opening sends the GET of a leg, unless the route does not decide any more. A
+// server that does not answer it is given up when the session is renewed. The
+// leg ends with the request's context.
+func (x *exchange) opening(at view) (*http.Response, error) {
+	if isClosed(x.t.o.Over) {
+		return nil, errEnded
+	}
+	ctx, cancel := context.WithCancel(x.req.Context())
+	opened := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-at.renewed:
+			cancel()
+		case <-opened:
+		}
+	})
+	client := x.req
+	x.req = client.WithContext(ctx)
+	res, err := x.send(at)
+	x.req = client
+	close(opened)
+	watching.Wait()
+	if err != nil {
+		cancel()
+	}
+	return res, err
 }
 
 // tick looks after a session that has a held stream.

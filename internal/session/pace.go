@@ -12,6 +12,7 @@ const (
 	firstWait = 250 * time.Millisecond // doubled after each that failed; also the least between two
 	mostWait  = 10 * time.Second
 	proof     = 5 * time.Second // a leg that stood so long was a good one
+	politely  = time.Second     // between a leg that was over at once, whatever it said, and the next
 )
 
 // pace says when the next leg may be opened.
@@ -23,12 +24,16 @@ type pace struct {
 }
 
 // ended says that a leg has ended, clean if the server meant it to.
-func (p *pace) ended(clean, good bool) {
+func (p *pace) ended(clean, proved bool, stood time.Duration) {
+	good := proved || stood >= proof
 	if good {
 		p.step = 0
 	}
 	if !clean || !good {
 		p.double()
+	}
+	if good && stood < politely && p.retry == 0 {
+		p.step = politely // it says a little at a time, for as long as it is asked
 	}
 	p.after = 0
 }

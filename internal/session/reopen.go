@@ -47,7 +47,7 @@ func (s *stream) ended(err error) error {
 	if isClosed(l.renewed) {
 		s.pace.hurry()
 	} else {
-		s.pace.ended(err == io.EOF, l.proved || time.Since(l.begun) >= proof)
+		s.pace.ended(err == io.EOF, l.proved, time.Since(l.begun))
 	}
 	return nil
 }

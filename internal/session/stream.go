@@ -171,7 +171,7 @@ func (s *stream) tend(l *leg) {
 			l.end()
 			renewed = nil
 		case <-beat:
-			if busy || l.over.Load() {
+			if busy || l.over.Load() || isClosed(s.over) {
 				continue
 			}
 			busy = true

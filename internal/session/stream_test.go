@@ -187,10 +187,11 @@ func TestTriesGetFartherApart(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					p, w := newPlay(t, broken, func(p *play) { p.h.light = light })
 					io.WriteString(w, "data: a\n\n")
+					time.Sleep(time.Second)
 					w.CloseWithError(io.ErrUnexpectedEOF)
 					time.Sleep(time.Hour)
 					at := p.tries()
-					last, step := time.Duration(0), 250*time.Millisecond
+					last, step := time.Second, 250*time.Millisecond
 					for i, a := range at {
 						least, most := step*8/10, step*12/10
 						if light > 0 {
@@ -276,7 +277,8 @@ func TestLegThatServedClearsItsServer(t *testing.T) {
 		least time.Duration // until the try that follows this leg
 		most  time.Duration
 	}{
-		{"data", func(w io.Writer) { io.WriteString(w, "data: a\n\n") }, 250 * time.Millisecond, 250 * time.Millisecond},
+		{"data", func(w io.Writer) { io.WriteString(w, "data: a\n\n") }, 800 * time.Millisecond, 1200 * time.Millisecond},
+		{"data, and its own pace", func(w io.Writer) { io.WriteString(w, "retry: 400\ndata: a\n\n") }, 400 * time.Millisecond, 400 * time.Millisecond},
 		{"data, after a while", func(w io.Writer) { time.Sleep(time.Second); io.WriteString(w, "data: a\n\n") }, time.Second, time.Second},
 		{"time", func(io.Writer) { time.Sleep(5 * time.Second) }, 5 * time.Second, 5 * time.Second},
 		{"an id alone", func(w io.Writer) { io.WriteString(w, "id: 1\ndata: \n\n") }, 8 * time.Second, 12 * time.Second},

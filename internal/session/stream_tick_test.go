@@ -135,7 +135,7 @@ func TestCloseEndsWhatIsBeingOpened(t *testing.T) {
 			end <- err
 		}()
 		w.Close()
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		res.Body.Close()
 		<-left
 		if err := <-end; err != context.Canceled {
@@ -229,4 +229,27 @@ func TestReadersAndLegsOfAnySizeAgree(t *testing.T) {
 			t.Fatalf("seed %d: %v, got %q, want %q", seed, err, got.String(), want.String())
 		}
 	}
+}
+
+// A stream that must not be opened again goes on with its leg, but nothing of
+// the proxy's own is sent for it any more.
+func TestStreamThatMustNotBeOpenedAgainIsNotLookedAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ticks atomic.Int32
+		over := make(chan struct{})
+		p, w := newPlay(t, down, func(p *play) {
+			p.h.over = over
+			p.h.tick = func(context.Context) { ticks.Add(1) }
+		})
+		time.Sleep(150 * time.Second)
+		close(over)
+		time.Sleep(10 * time.Minute)
+		io.WriteString(w, "data: still here\n\n")
+		synctest.Wait()
+		if n := ticks.Load(); n != 2 {
+			t.Errorf("%d ticks, want the 2 before the end", n)
+		}
+		p.says("data: still here\n\n", nil)
+	})
 }
