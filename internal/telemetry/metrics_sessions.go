@@ -16,7 +16,7 @@ var sessionEvents = [...]struct{ kind, name, help string }{
 	{"healed", "session_healed_total", "Lost MCP sessions in whose place another stands."},
 	{"replayed", "session_replayed_total", "Messages that a server refused with a lost session and that were sent again."},
 	{"dropped", "session_dropped_total", "Messages of a lost session that nobody waits for and that were not sent again."},
-	{"suppressed", "session_suppressed_total", "Lost sessions for which no recovery was tried, because one had just failed at that target."},
+	{"suppressed", "session_suppressed_total", "Lost sessions for which no recovery was tried, because of the cool-down."},
 	{"timed out", "session_timed_out_total", "Messages of a session that the server took and did not answer in time."},
 	{"ended", "session_ended_total", "MCP sessions that their client ended."},
 	{"reopened", "session_streams_reopened_total", "Held event streams that were opened again."},
