@@ -27,6 +27,7 @@ type Audit struct {
 	format slog.Handler // of lines, into the queue
 	lines  chan auditLine
 	size   atomic.Int64  // bytes of the lines in the queue
+	taken  chan struct{} // holds one when a line has left the queue; one line waits at a time
 	again  chan struct{} // holds one while the file is to be opened again
 	quit   chan struct{} // closed by Close
 	ended  chan struct{} // closed when the last line is written
@@ -60,7 +61,7 @@ func OpenAudit(name string, log *slog.Logger) (*Audit, error) {
 		return nil, err
 	}
 	a := &Audit{
-		log: log, file: file, lines: make(chan auditLine, auditLines), again: make(chan struct{}, 1),
+		log: log, file: file, lines: make(chan auditLine, auditLines), taken: make(chan struct{}, 1), again: make(chan struct{}, 1),
 		quit: make(chan struct{}), ended: make(chan struct{}), health: auditHealth{began: time.Now()},
 	}
 	a.format = slog.NewJSONHandler(masker{auditQueue{a}}, &slog.HandlerOptions{ReplaceAttr: onlyFacts})
@@ -111,7 +112,9 @@ func (a *Audit) put(line []byte) {
 
 // room puts line into the queue if it finds room there in time.
 func (a *Audit) room(line auditLine, size int64) bool {
-	if a.size.Add(size)-size < auditBytes {
+	full := func() bool { return a.size.Load()-size >= auditBytes }
+	a.size.Add(size)
+	if !full() {
 		select {
 		case a.lines <- line:
 			return true
@@ -125,6 +128,15 @@ func (a *Audit) room(line auditLine, size int64) bool {
 	}
 	late := time.NewTimer(auditPatience)
 	defer late.Stop()
+	for full() {
+		select {
+		case <-a.taken:
+		case <-a.quit:
+			return true
+		case <-late.C:
+			return false
+		}
+	}
 	select {
 	case a.lines <- line:
 		return true
@@ -161,6 +173,10 @@ func (a *Audit) take(l auditLine) {
 		return
 	}
 	a.size.Add(-int64(len(l.text)))
+	select {
+	case a.taken <- struct{}{}:
+	default:
+	}
 	a.health.begin()
 	lost, err := a.file.write(l.text)
 	a.health.end()
