@@ -26,7 +26,7 @@ func everythingWanted() bool { return os.Getenv("INJECTPROXY_REQUIRE_ALL") != ""
 func thorough(t *testing.T) {
 	t.Helper()
 	if !everythingWanted() {
-		t.Skip("it takes half a minute of a processor: .ci/run has it, or INJECTPROXY_REQUIRE_ALL=1")
+		t.Skip("it takes its time: .ci/run has it, or INJECTPROXY_REQUIRE_ALL=1")
 	}
 }
 

@@ -93,6 +93,9 @@ func TestStatusPage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if name != "shows requests as they happen" {
+				thorough(t)
+			}
 			test(t, browser)
 		})
 	}

@@ -32,6 +32,9 @@ var screens = map[string]screenOf{
 // TestStatusPageLooksWell draws the page as it is on different screens.
 func TestStatusPageLooksWell(t *testing.T) {
 	t.Parallel()
+	if os.Getenv("INJECTPROXY_UPDATE_SCREENSHOTS") == "" {
+		thorough(t)
+	}
 	tab := newTab(t, newBrowser(t), desktop)
 	visit(t, tab, "http://"+exhibit(t)+"/")
 	become[bool](t, tab, `document.querySelectorAll('#ended tr').length > 10 && document.querySelector('#open tr') && document.getElementById('state').dataset.state === 'ready'`)

@@ -319,6 +319,15 @@ func absent(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
+// thorough skips a test that takes much of a processor where not everything is
+// wanted.
+func thorough(t testing.TB) {
+	t.Helper()
+	if os.Getenv("INJECTPROXY_REQUIRE_ALL") == "" {
+		t.Skip("it takes its time: .ci/run has it, or INJECTPROXY_REQUIRE_ALL=1")
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
