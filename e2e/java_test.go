@@ -7,6 +7,7 @@ import "testing"
 // intermediate alone.
 func TestJavaHttpClient(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	need(t, "javac") // a program in one file is compiled first
 	java := need(t, "java")
 	w, g := newWorld(t), newGateway(t)

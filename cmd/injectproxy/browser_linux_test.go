@@ -143,6 +143,7 @@ func browse(t *testing.T, url string, reports <-chan []byte) (seen []glance) {
 
 func TestPageUnderAReboundNameGetsNothing(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	o := newOrigin(t, "h1", nil, "api.example.test")
 	d, admin := startWithStatus(t, o, "")
 	d.wantToken(o, tokenA) // so that there is one to be had

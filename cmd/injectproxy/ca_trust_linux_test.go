@@ -196,6 +196,7 @@ func TestRootThatSomethingElsePutThereIsSaidToBeThereStill(t *testing.T) {
 // installed, but not their removal.
 func TestJavaThatGetsItsRootsFromTheSystemIsNotGivenThemTwice(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	home := t.TempDir()
 	room := enterOtherRoom(t, home)
 	const keyStore = "/etc/ssl/certs/java/cacerts"

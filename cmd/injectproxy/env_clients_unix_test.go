@@ -85,6 +85,7 @@ func TestCurlGetsATokenByTheVariablesAlone(t *testing.T) {
 // Java has nothing but what env printed: a trust store and properties.
 func TestJavaGetsATokenByTheVariablesAlone(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	if _, err := exec.LookPath("javac"); err != nil {
 		absent(t, "javac is not here")
 	}

@@ -78,6 +78,7 @@ func (w *watched) get(path string) reply {
 // share the browser, which takes longer to start than they take.
 func TestStatusPage(t *testing.T) {
 	t.Parallel()
+	thorough(t)
 	browser := newBrowser(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"shows requests as they happen":     pageShowsRequestsAsTheyHappen,
@@ -93,9 +94,6 @@ func TestStatusPage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name != "shows requests as they happen" {
-				thorough(t)
-			}
 			test(t, browser)
 		})
 	}
