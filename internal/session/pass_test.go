@@ -373,6 +373,25 @@ func TestMessageThatCannotBeHeldStaysRefused(t *testing.T) {
 	})
 }
 
+// A proxy that was restarted has not seen the session begin, and begins none in
+// its place.
+func TestUnknownIDPassesThrough(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		srv := newServer(t, proto)
+		before := newClient(t, srv).begin()
+		c := newClient(t, srv)
+		c.id = before.id
+		c.call() // which the server still knows
+		srv.lose()
+		want(t, "a call", c.post(message(1, "tools/call", "")).status, 404)
+		want(t, "a stream", c.send(c.request("GET", "")).status, 404)
+		want(t, "an end", c.send(c.request("DELETE", "")).status, 404)
+		want(t, "initialize upstream", srv.count("initialize"), 1)
+		wantList(t, "events", c.told())
+	})
+}
+
 func TestOwnersAreStrangers(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t, "HTTP/1.1")
