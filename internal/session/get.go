@@ -27,7 +27,7 @@ func (x *exchange) get() (*http.Response, error) {
 		leave()
 		return x.pass(nil, err)
 	}
-	if !streams(res) || !s.heals(x.req.Header) {
+	if !followable(res) || !s.heals(x.req.Header) {
 		x.listen(res)
 		whenClosed(res, leave)
 		return x.pass(res, nil)
@@ -98,10 +98,6 @@ func (x *exchange) resume(last string) {
 		out.Header[headerLast] = []string{last}
 	}
 	x.req = out
-}
-
-func streams(res *http.Response) bool {
-	return res.StatusCode == http.StatusOK && mediaType(res.Header) == "text/event-stream" && res.Header.Get("Content-Encoding") == ""
 }
 
 // holding is what the client's stream needs to be held. fresh says that its

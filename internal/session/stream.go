@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"mime"
 	"net/http"
 	"sync"
 	"time"
@@ -83,9 +82,8 @@ func hold(ctx context.Context, first *http.Response, h holding) *http.Response {
 
 // followable reports whether a leg can carry a held stream.
 func followable(res *http.Response) bool {
-	kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	coding := res.Header.Get("Content-Encoding")
-	return res.StatusCode == http.StatusOK && err == nil && kind == "text/event-stream" && (coding == "" || coding == "identity")
+	return res.StatusCode == http.StatusOK && mediaType(res.Header) == "text/event-stream" && (coding == "" || coding == "identity")
 }
 
 // Read returns what completes an event before it waits for more.
