@@ -12,5 +12,20 @@ import (
 func main() {
 	// What opens a browser prints what it likes, and our stdout is data.
 	browser.Stdout = os.Stderr
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(profiled(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
+}
+
+// profiled returns what run returns, unless its profile cannot be had.
+func profiled(run func() int) (status int) {
+	end, err := profile()
+	if err != nil {
+		printError(os.Stderr, err, "")
+		return exitFailed
+	}
+	status = run()
+	if err := end(); err != nil {
+		printError(os.Stderr, err, "")
+		return max(status, exitFailed)
+	}
+	return status
 }
