@@ -250,3 +250,46 @@ func TestWholeIsWhatWasSent(t *testing.T) {
 		tap.Close()
 	}
 }
+
+// slow is a client whose bytes come when they are released, closed or not.
+type slow struct {
+	io.Reader
+	reading, released chan struct{}
+}
+
+func (s slow) Read(p []byte) (int, error) {
+	close(s.reading)
+	<-s.released
+	return s.Reader.Read(p)
+}
+
+func TestBodyWhoseBytesCameTooLateIsNotSentAsAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	src := slow{iotest.DataErrReader(bytes.NewReader([]byte("body"))), make(chan struct{}), make(chan struct{})}
+	s := newSpool(io.NopCloser(src), -1, 1<<20, NewBudget(0)) // no room: it passes
+	first := opened(t, s)
+	read := make(chan error)
+	go func() {
+		_, err := first.Read(make([]byte, 10))
+		read <- err
+	}()
+	<-src.reading
+	done := s.inFlight()
+	first.Close()
+	if err := <-read; !errors.Is(err, errDetached) {
+		t.Errorf("the attempt that was closed reads on: %v", err)
+	}
+	close(src.released)
+	<-done
+	if second, err := s.open(); err == nil {
+		got, err := io.ReadAll(second)
+		t.Errorf("the body is sent again as %q, %v", got, err)
+	}
+	s.finish()
+}
+
+func (s *spool) inFlight() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reading
+}

@@ -42,13 +42,18 @@ func (t *tee) chunk(size int, counted bool) []byte {
 	return make([]byte, 0, size)
 }
 
-// commit adds the n bytes that were read into the room.
+// commit adds the n bytes that were read into the room. If that was dropped
+// meanwhile they are lost, but they count: a body that has begun is not one
+// that can be begun again.
 func (t *tee) commit(n int) {
-	if last := len(t.chunks) - 1; last >= 0 {
-		data := t.chunks[last].data
-		t.chunks[last].data = data[:len(data)+n]
-		t.end += int64(n)
+	t.end += int64(n)
+	last := len(t.chunks) - 1
+	if last < 0 {
+		t.start = t.end
+		return
 	}
+	data := t.chunks[last].data
+	t.chunks[last].data = data[:len(data)+n]
 }
 
 // readAt copies what is held from the offset on.
