@@ -39,6 +39,9 @@ HEAD request without a token.
 Exit status: 0, or 1 if a check failed. A warning is no failure.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := harden(cmd.ErrOrStderr()); err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			findings, err := g.examine(ctx, listen, newProgress(cmd.ErrOrStderr()))

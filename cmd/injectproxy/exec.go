@@ -98,6 +98,9 @@ func (g *globals) exec(stderr io.Writer, o execOptions) error {
 	if err := leaveProxy(); err != nil {
 		return err
 	}
+	if err := refuseDebugging(os.Getenv("GODEBUG")); err != nil {
+		return err
+	}
 	cfg, err := g.execConfig(stderr, o)
 	if err != nil {
 		return err
@@ -110,7 +113,7 @@ func (g *globals) exec(stderr io.Writer, o execOptions) error {
 	if err != nil {
 		return err
 	}
-	warnOfDebugging(log, os.Getenv("GODEBUG"))
+	warnOfWeakening(log, os.Getenv("GODEBUG"))
 	audit, err := openAudit(cfg, log)
 	if err != nil {
 		return err

@@ -24,6 +24,9 @@ Without AUDIENCE it does so for each one that has no token.
 A running serve notices within seconds and needs no restart.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := harden(cmd.ErrOrStderr()); err != nil {
+				return err
+			}
 			cfg, err := g.valid(cmd.ErrOrStderr())
 			if err != nil {
 				return err

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,6 +41,9 @@ On its first start it makes a CA that can speak for the hosts of the rules and
 no others. Clients need two settings: the proxy (HTTPS_PROXY) and that CA.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := harden(cmd.ErrOrStderr()); err != nil {
+				return err
+			}
 			load := func() (*config.Config, []config.Problem, error) { return g.loadFor(listen) }
 			cfg, problems, err := load()
 			if err != nil {
@@ -85,7 +87,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 
-	warnOfDebugging(log, os.Getenv("GODEBUG"))
+	warnOfWeakening(log, os.Getenv("GODEBUG"))
 	environ := os.Environ() // az changes it for a moment
 	watcher, changed := watchConfig(cfg, log)
 	defer watcher.close()
@@ -237,14 +239,6 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
 			}
 		}
-	}
-}
-
-// warnOfDebugging tells of settings of the Go runtime that write request
-// headers, and so tokens, to stderr.
-func warnOfDebugging(log *slog.Logger, godebug string) {
-	if strings.Contains(godebug, "http2debug") {
-		log.Warn("GODEBUG=http2debug writes tokens to stderr: unset it wherever that is kept")
 	}
 }
 
