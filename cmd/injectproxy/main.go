@@ -4,12 +4,16 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/pkg/browser"
 )
 
 func main() {
+	if err := seal(); err != nil {
+		fmt.Fprintln(os.Stderr, "warning:", err)
+	}
 	// What opens a browser prints what it likes, and our stdout is data.
 	browser.Stdout = os.Stderr
 	os.Exit(profiled(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
