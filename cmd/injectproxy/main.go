@@ -8,12 +8,15 @@ import (
 	"os"
 
 	"github.com/pkg/browser"
+
+	"github.com/injectproxy/injectproxy/internal/collector"
 )
 
 func main() {
 	if err := seal(); err != nil {
 		fmt.Fprintln(os.Stderr, "warning:", err)
 	}
+	collector.Tune()
 	// What opens a browser prints what it likes, and our stdout is data.
 	browser.Stdout = os.Stderr
 	os.Exit(profiled(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
