@@ -25,6 +25,7 @@ type listener struct {
 
 // hearing is one connection to a listener.
 type hearing struct {
+	conn     net.Conn
 	bytes    []byte  // all that came
 	requests []heard // the whole ones
 	rest     error   // why there is no further one: io.EOF between two requests, io.ErrUnexpectedEOF within one
@@ -51,7 +52,7 @@ func (h heard) values(name string) (list []string) {
 
 // serve hears c out.
 func (l *listener) serve(c net.Conn) {
-	h := &hearing{ended: make(chan struct{})}
+	h := &hearing{conn: c, ended: make(chan struct{})}
 	l.mu.Lock()
 	l.conns = append(l.conns, h)
 	l.mu.Unlock()
@@ -60,7 +61,7 @@ func (l *listener) serve(c net.Conn) {
 	r := bufio.NewReader(io.TeeReader(c, (*appender)(&h.bytes)))
 	for h.rest == nil {
 		var q heard
-		if q, h.rest = readHeard(r); h.rest == nil {
+		if q, h.rest = readHeard(r, c); h.rest == nil {
 			h.requests = append(h.requests, q)
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		}
@@ -74,13 +75,14 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// take waits for the end of all connections and returns them.
+// take has all connections end, waits until they have and returns them.
 func (l *listener) take() []*hearing {
 	l.mu.Lock()
 	list := l.conns
 	l.conns = nil
 	l.mu.Unlock()
 	for _, h := range list {
+		closeWrite(h.conn)
 		<-h.ended
 	}
 	return list
@@ -110,9 +112,10 @@ func startListener(t testing.TB, origins *authorityForTests, host string) (*list
 	return l, net.JoinHostPort("api.test", port)
 }
 
-// readHeard reads one request. An error that is no end says what was not as
-// it must be.
-func readHeard(r *bufio.Reader) (q heard, err error) {
+// readHeard reads one request, whose body it asks for through w where the
+// client waits for that. An error that is no end says what was not as it must
+// be.
+func readHeard(r *bufio.Reader, w io.Writer) (q heard, err error) {
 	if _, err := r.Peek(1); err != nil {
 		return q, io.EOF
 	}
@@ -130,6 +133,9 @@ func readHeard(r *bufio.Reader) (q heard, err error) {
 	}
 	if n := len(q.values("Host")); n != 1 {
 		return q, fmt.Errorf("%d Hosts", n)
+	}
+	if q.values("Expect") != nil {
+		io.WriteString(w, "HTTP/1.1 100 Continue\r\n\r\n")
 	}
 	return q, q.readBody(r)
 }

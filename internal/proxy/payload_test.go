@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,16 +20,17 @@ import (
 type payload struct {
 	name, raw string
 	answers   string   // all final ones: the marker's is the last, where it was read
+	door      string   // the answers at the door, if they are others; "-": not sent there
 	meant     []string // targets that the client meant before the marker's, if not /v1/x
 	body      string   // of the first request, as the upstream has it
 }
 
 const (
-	hid    = "GET {T}/v1/smuggled HTTP/1.1\r\nHost: {A}\r\n\r\n" // what is to become a request of its own
-	getX   = "GET {T}/v1/x HTTP/1.1\r\nHost: {A}\r\n"
-	postX  = "POST {T}/v1/x HTTP/1.1\r\nHost: {A}\r\n"
-	chunks = postX + "Transfer-Encoding: chunked\r\n\r\n"
-	marker = "GET {T}/v1/marker HTTP/1.1\r\nHost: {A}\r\nConnection: close\r\n\r\n"
+	hid     = "GET {T}/v1/smuggled HTTP/1.1\r\nHost: {A}\r\n\r\n" // what is to become a request of its own
+	getX    = "GET {T}/v1/x HTTP/1.1\r\nHost: {A}\r\n"
+	postX   = "POST {T}/v1/x HTTP/1.1\r\nHost: {A}\r\n"
+	chunked = postX + "Transfer-Encoding: chunked\r\n\r\n"
+	marker  = "GET {T}/v1/marker HTTP/1.1\r\nHost: {A}\r\nConnection: close\r\n\r\n"
 )
 
 // payloads are all classes, each of which is sent in one test.
@@ -37,6 +39,14 @@ var payloads = map[string][]payload{
 	"Transfer-Encoding":                 coding,
 	"Content-Length":                    lengths,
 	"line ends":                         lineEnds,
+	"chunk sizes":                       chunkSizes,
+	"chunk extensions":                  chunkExtensions,
+	"trailers":                          trailers,
+	"fields":                            hostileFields,
+	"switches":                          hostileSwitches,
+	"request lines":                     requestLines,
+	"hosts":                             hosts,
+	"targets":                           targets,
 }
 
 // fill puts what the placeholders stand for in their place.
@@ -74,17 +84,41 @@ func TestPayloadsInside(t *testing.T) {
 	}
 }
 
+// TestPayloadsAtTheDoor sends what does not depend on an interception in the
+// clear, to be forwarded to an http:// upstream.
+func TestPayloadsAtTheDoor(t *testing.T) {
+	t.Parallel()
+	for class, list := range payloads {
+		if class == "hosts" || class == "targets" {
+			continue // the target says all, and it is another one
+		}
+		t.Run(class, func(t *testing.T) {
+			t.Parallel()
+			s := new(theater)
+			s.listener, s.authority = startListener(t, nil, "")
+			s.world = newWorld(t, newOrigins(t), worldOptions{prefixes: []string{"https://" + s.authority + "/v1"}})
+			s.before, s.open = "http://"+s.authority, s.door
+			s.play(t, list, 0)
+		})
+	}
+}
+
 func (s *theater) play(t *testing.T, list []payload, cut int) {
 	for _, p := range list {
 		if cut > 0 && len(p.raw) > 2<<10 {
 			continue // a TLS record for each byte is too much for what it shows
+		}
+		if s.before != "" {
+			p.answers = cmp.Or(p.door, p.answers)
+		}
+		if p.answers == "-" {
+			continue
 		}
 		t.Run(fmt.Sprintf("%s, cut %d", p.name, cut), func(t *testing.T) {
 			c := s.open()
 			raw := fill(p.raw+marker, s.authority, s.before)
 			go sendPieces(c, raw, cut)
 			answers := allReplies(t, c, raw)
-			s.proxy.o.Upstream.(*Upstream).CloseIdleConnections()
 			s.judge(t, p, answers, s.listener.take())
 		})
 	}
@@ -112,7 +146,7 @@ func (s *theater) judge(t *testing.T, p payload, answers []reply, heard []*heari
 	for _, a := range answers {
 		statuses = append(statuses, decimal(a.status))
 		if a.status != http.StatusOK {
-			wantAnswer(t, a, a.status, problemOf[a.status])
+			wantAnswer(t, a, a.status, s.problem(a.status))
 		}
 	}
 	if got := strings.Join(statuses, " "); got != p.answers {
@@ -130,10 +164,20 @@ func (s *theater) judge(t *testing.T, p payload, answers []reply, heard []*heari
 	}
 }
 
-// problemOf are the types of the problems that a payload can meet.
-var problemOf = map[int]string{
-	400: "malformed-request", 417: "malformed-request", 501: "malformed-request", 505: "malformed-request",
-	405: "trace-refused", 421: "authority-mismatch", 431: "header-too-large",
+// problem returns the type of the problem that a payload meets.
+func (s *theater) problem(status int) string {
+	switch status {
+	case http.StatusMisdirectedRequest:
+		return "authority-mismatch"
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return "header-too-large"
+	case http.StatusMethodNotAllowed:
+		if s.before == "" {
+			return "trace-refused"
+		}
+		return "not-a-proxy-request"
+	}
+	return "malformed-request"
 }
 
 // wanted returns the targets of the requests that may reach the upstream, one
@@ -158,8 +202,8 @@ func (s *theater) requests(t *testing.T, conns []*hearing) (all []heard) {
 		var own []string
 		for _, q := range h.requests {
 			own = append(own, q.target)
-			if n := len(q.values("X-Token")); (n == 1) != strings.HasPrefix(q.target, "/v1") || n > 1 {
-				t.Errorf("%s has %d tokens", q.target, n)
+			if got := q.values("X-Token"); s.before == "" && !slices.Equal(got, s.tokens(q.target)) || s.before != "" && slices.Contains(got, s.token()) {
+				t.Errorf("%s has the tokens %q", q.target, got)
 			}
 		}
 		for _, l := range lenients {
@@ -188,8 +232,19 @@ func TestPayloadsAreManyAndBite(t *testing.T) {
 			}
 		}
 	}
-	if len(distinct) < 100 || biting < 60 {
+	if len(distinct) < 340 || biting < 240 {
 		t.Errorf("%d payloads, of which %d smuggle a request to a lenient reader", len(distinct), biting)
 	}
 	t.Logf("%d payloads, of which %d smuggle a request to a lenient reader", len(distinct), biting)
+}
+
+// token returns the one that the rule attaches.
+func (s *theater) token() string { return "https://" + s.authority + "/v1" }
+
+// tokens returns those of an intercepted request.
+func (s *theater) tokens(target string) []string {
+	if !strings.HasPrefix(target, "/v1") || strings.Contains(target, "..") {
+		return nil
+	}
+	return []string{s.token()}
 }
