@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -61,6 +62,45 @@ func TestHandshakeBelowTLS12IsRefused(t *testing.T) {
 	cfg := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	if err := tls.Client(w.connect(w.authority, ""), cfg).Handshake(); err == nil {
 		t.Error("TLS 1.1 was accepted")
+	}
+}
+
+// farListener says of its connections that they come from another machine.
+type farListener struct{ net.Listener }
+
+type farConn struct{ net.Conn }
+
+func (farConn) RemoteAddr() net.Addr {
+	return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4711}
+}
+
+func (l farListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return farConn{c}, err
+}
+
+// Keys that withstand quantum computers are for what crosses a network; a
+// client that knows no others has them everywhere.
+func TestKeyExchangeWithAClient(t *testing.T) {
+	t.Parallel()
+	origins := newOrigins(t)
+	quantum := []tls.CurveID{tls.X25519MLKEM768}
+	for from, l := range map[string]net.Listener{"here": listenLoopback(t), "elsewhere": farListener{listenLoopback(t)}} {
+		w := newWorld(t, origins, worldOptions{prefixes: []string{"https://api.test/"}, listener: l})
+		for _, c := range []struct {
+			knows []tls.CurveID // nil: all
+			want  map[string]tls.CurveID
+		}{
+			{nil, map[string]tls.CurveID{"here": tls.X25519, "elsewhere": tls.X25519MLKEM768}},
+			{quantum, map[string]tls.CurveID{"here": tls.X25519MLKEM768, "elsewhere": tls.X25519MLKEM768}},
+			{[]tls.CurveID{tls.CurveP521}, map[string]tls.CurveID{"here": tls.CurveP521, "elsewhere": tls.CurveP521}},
+		} {
+			conn := tls.Client(w.connect("api.test:443", ""), &tls.Config{RootCAs: w.roots, ServerName: "api.test", CurvePreferences: c.knows})
+			fatal(t, conn.Handshake())
+			if got := conn.ConnectionState().CurveID; got != c.want[from] {
+				t.Errorf("a client from %s that knows %v: %v, want %v", from, c.knows, got, c.want[from])
+			}
+		}
 	}
 }
 
