@@ -13,7 +13,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -36,9 +35,10 @@ type Authority struct {
 
 	// leafKey serves every leaf of this process and never leaves its memory.
 	leafKey *ecdsa.PrivateKey
+	mint    *mint
 
 	mu     sync.Mutex
-	leaves map[string]*tls.Certificate // by canonical host
+	leaves map[string]*leafSlot // by canonical host
 }
 
 // newAuthority checks c as a verifier would and makes it ready to sign.
@@ -51,13 +51,18 @@ func newAuthority(c chain, dir string, now func() time.Time) (*Authority, error)
 	if err != nil {
 		return nil, err
 	}
+	mint, err := newMint(c, leafKey)
+	if err != nil {
+		return nil, err
+	}
 	a := &Authority{
 		chain:   c,
 		permit:  permit,
 		dir:     dir,
 		now:     now,
 		leafKey: leafKey,
-		leaves:  make(map[string]*tls.Certificate),
+		mint:    mint,
+		leaves:  make(map[string]*leafSlot),
 	}
 	if err := a.alive(now()); err != nil {
 		return nil, err

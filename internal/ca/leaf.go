@@ -3,9 +3,8 @@ package ca
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"net"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -15,7 +14,7 @@ const (
 	leafLife  = 7 * 24 * time.Hour
 	leafRenew = 24 * time.Hour
 
-	// maxLeaves bounds the cache. Signing again costs a tenth of a
+	// maxLeaves bounds the cache. Signing again costs less than a tenth of a
 	// millisecond, so which leaf makes room does not matter.
 	maxLeaves = 1024
 )
@@ -37,23 +36,44 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 	if ip.IsValid() {
 		key = ip.String()
 	}
-	// Signing under the lock makes concurrent first handshakes for one host
-	// share one leaf, and is too short to be worth a lock per host.
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	now := a.now()
 	if err := a.alive(now); err != nil {
 		return nil, err
 	}
-	if c, ok := a.leaves[key]; ok && a.fresh(c.Leaf, now) {
-		return c, nil
+	// One lock for each host: concurrent first handshakes for it share one
+	// leaf, and none of another host waits for a signature.
+	l := a.slot(key)
+	l.Lock()
+	defer l.Unlock()
+	if l.served != nil && a.fresh(l.served.Leaf, now) {
+		return l.served, nil
 	}
-	c, err := a.signLeaf(name, ip, now)
-	if err != nil {
-		return nil, err
+	l.served, err = a.signLeaf(name, ip, now)
+	return l.served, err
+}
+
+// leafSlot is where the leaf of one host is kept.
+type leafSlot struct {
+	sync.Mutex
+	served *tls.Certificate // nil before the first
+}
+
+// slot returns that of a canonical host.
+func (a *Authority) slot(key string) *leafSlot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l, ok := a.leaves[key]; ok {
+		return l
 	}
-	a.keep(key, c)
-	return c, nil
+	if len(a.leaves) >= maxLeaves {
+		for other := range a.leaves {
+			delete(a.leaves, other)
+			break
+		}
+	}
+	l := new(leafSlot)
+	a.leaves[key] = l
+	return l
 }
 
 // fresh reports whether c can be served at now. Next to the CA's own end there
@@ -65,34 +85,10 @@ func (a *Authority) fresh(c *x509.Certificate, now time.Time) bool {
 	return c.NotAfter.Sub(now) >= leafRenew || c.NotAfter.Equal(a.intermediate.NotAfter)
 }
 
-func (a *Authority) keep(key string, c *tls.Certificate) {
-	if _, ok := a.leaves[key]; !ok && len(a.leaves) >= maxLeaves {
-		for other := range a.leaves {
-			delete(a.leaves, other)
-			break
-		}
-	}
-	a.leaves[key] = c
-}
-
-// signLeaf puts no name into the subject: OpenSSL would hold a common name
-// that reads like a host against the DNS constraints, an IP address included.
 func (a *Authority) signLeaf(name string, ip netip.Addr, now time.Time) (*tls.Certificate, error) {
-	t := &x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{"injectproxy"}},
-		NotBefore:             later(now.Add(-skew), a.intermediate.NotBefore),
-		NotAfter:              earlier(now.Add(leafLife-skew), a.intermediate.NotAfter),
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		SubjectKeyId:          keyID(&a.leafKey.PublicKey),
-	}
-	if ip.IsValid() {
-		t.IPAddresses = []net.IP{ip.AsSlice()}
-	} else {
-		t.DNSNames = []string{name}
-	}
-	leaf, err := sign(t, a.intermediate, &a.leafKey.PublicKey, a.key)
+	leaf, err := a.mint.leaf(name, ip,
+		later(now.Add(-skew), a.intermediate.NotBefore),
+		earlier(now.Add(leafLife-skew), a.intermediate.NotAfter))
 	if err != nil {
 		return nil, err
 	}

@@ -102,10 +102,19 @@ func forgeBelow(t *testing.T, a *Authority, host string) *tls.Certificate {
 	template := plainAuthority("rogue", a.leafKey)
 	template.MaxPathLen = -1
 	below := mustSign(t, template, a.intermediate, a.leafKey, a.key)
-	rogue := &Authority{chain: chain{root: a.root, intermediate: below, key: a.leafKey}, leafKey: a.leafKey}
-	c := forge(t, rogue, host)
+	c := forge(t, unchecked(t, chain{root: a.root, intermediate: below, key: a.leafKey}, a.leafKey), host)
 	c.Certificate = append(c.Certificate, a.intermediate.Raw)
 	return c
+}
+
+// unchecked is a CA that newAuthority would not take.
+func unchecked(t *testing.T, c chain, leafKey *ecdsa.PrivateKey) *Authority {
+	t.Helper()
+	m, err := newMint(c, leafKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Authority{chain: c, leafKey: leafKey, mint: m, now: time.Now}
 }
 
 // unconstrained is the control: the same chain without name constraints.
@@ -118,9 +127,9 @@ func unconstrained(t *testing.T) *Authority {
 	}
 	root := plainAuthority("root", rootKey)
 	root.MaxPathLen = -1
-	a.root = mustSign(t, root, root, rootKey, rootKey)
-	a.intermediate = mustSign(t, plainAuthority("intermediate", a.key), a.root, a.key, rootKey)
-	return a
+	c := chain{root: mustSign(t, root, root, rootKey, rootKey), key: a.key}
+	c.intermediate = mustSign(t, plainAuthority("intermediate", a.key), c.root, a.key, rootKey)
+	return unchecked(t, c, a.leafKey)
 }
 
 func plainAuthority(role string, key *ecdsa.PrivateKey) *x509.Certificate {
