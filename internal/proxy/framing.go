@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
-	"strings"
 )
 
 // framing follows the requests of an HTTP/1 connection on their way to
@@ -26,8 +25,8 @@ type framing struct {
 	tail [8]byte // its last bytes
 	cr   bool    // the last byte was a CR
 
-	old, te, open bool   // not HTTP/1.1; Transfer-Encoding; CONNECT or Upgrade
-	length        string // Content-Length, "" without one
+	old, te, open bool // not HTTP/1.1; Transfer-Encoding; CONNECT or Upgrade
+	digits        int  // of Content-Length, 0 without one
 }
 
 type place int
@@ -56,6 +55,12 @@ func (f *framing) pass(p []byte) (int, error) {
 		switch f.at {
 		case beyond:
 			return len(p), nil
+		case betweenRequests:
+			if p[i] == '\r' || p[i] == '\n' {
+				i++ // empty lines in front of a request mean nothing
+				continue
+			}
+			*f = framing{at: requestLine, line: f.line[:0]}
 		case fixedBody, chunkData:
 			n := min(uint64(len(p)-i), f.left)
 			i += int(n)
@@ -68,41 +73,55 @@ func (f *framing) pass(p []byte) (int, error) {
 				f.at = chunkEnd
 			}
 		default:
-			if err := f.next(p[i]); err != nil {
+			n, err := f.follow(p[i:])
+			i += n
+			if err != nil {
 				return i, err
 			}
-			i++
 		}
 	}
 	return len(p), nil
 }
 
-// next follows one byte of a line.
-func (f *framing) next(b byte) error {
-	if f.at == betweenRequests {
-		if b == '\r' || b == '\n' {
-			return nil // empty lines in front of a request mean nothing
+// follow takes what p has of the current line, at least a byte, and returns
+// how much that is, or with an error what comes before the byte at fault.
+func (f *framing) follow(p []byte) (int, error) {
+	if f.cr && p[0] != '\n' {
+		return 0, errFraming // a CR alone
+	}
+	lf := bytes.IndexByte(p, '\n')
+	part := p
+	if lf >= 0 {
+		part = p[:lf]
+	}
+	if cr := bytes.IndexByte(part, '\r'); cr >= 0 {
+		if cr < len(part)-1 {
+			return cr + 1, errFraming // likewise
 		}
-		*f = framing{at: requestLine, line: f.line[:0]}
+		part, f.cr = part[:cr], true
 	}
-	if f.cr != (b == '\n') {
-		return errFraming // a CR or a LF alone
+	f.keep(part)
+	if lf < 0 {
+		return len(p), nil
 	}
-	f.cr = b == '\r'
-	switch b {
-	case '\r':
-		return nil
-	case '\n':
-		err := f.endLine()
-		f.line, f.tail = f.line[:0], [8]byte{}
-		return err
+	if !f.cr {
+		return lf, errFraming // a LF alone
 	}
-	if len(f.line) < keptLine {
-		f.line = append(f.line, b)
+	f.cr = false
+	err := f.endLine()
+	f.line, f.tail = f.line[:0], [8]byte{}
+	if err != nil {
+		return lf, err
 	}
-	copy(f.tail[:], f.tail[1:])
-	f.tail[7] = b
-	return nil
+	return lf + 1, nil
+}
+
+// keep takes note of a part of the current line.
+func (f *framing) keep(part []byte) {
+	f.line = append(f.line, part[:min(len(part), keptLine-len(f.line))]...)
+	last := part[max(0, len(part)-len(f.tail)):]
+	copy(f.tail[:], f.tail[len(last):])
+	copy(f.tail[len(f.tail)-len(last):], last)
 }
 
 func (f *framing) endLine() error {
@@ -134,30 +153,33 @@ func (f *framing) endLine() error {
 // field takes note of a field that has to do with the request's end. The
 // continuation of a folded one begins with a blank and is none of them.
 func (f *framing) field() error {
-	name, value, _ := strings.Cut(string(f.line), ":")
-	value = strings.Trim(value, " \t")
-	switch strings.ToLower(name) {
-	case "transfer-encoding":
+	name, value, _ := bytes.Cut(f.line, []byte(":"))
+	switch {
+	case is(name, "transfer-encoding"):
 		f.te = true
-	case "upgrade":
+	case is(name, "upgrade"):
 		f.open = true
-	case "content-length":
-		_, err := strconv.ParseUint(value, 10, 63)
-		if err != nil || len(f.line) == keptLine || f.length != "" && f.length != value {
+	case is(name, "content-length"):
+		value = bytes.Trim(value, " \t")
+		n, err := strconv.ParseUint(string(value), 10, 63)
+		again := f.digits > 0 && (f.digits != len(value) || f.left != n)
+		if err != nil || len(f.line) == keptLine || again {
 			return errFraming
 		}
-		f.length = value
+		f.left, f.digits = n, len(value)
 	}
 	return nil
 }
 
+// is reports whether a field has that name, whatever its case. The length
+// keeps EqualFold to ASCII.
+func is(name []byte, want string) bool {
+	return len(name) == len(want) && bytes.EqualFold(name, []byte(want))
+}
+
 func (f *framing) endHeader() error {
-	f.left = 0
-	if f.length != "" {
-		f.left, _ = strconv.ParseUint(f.length, 10, 63) // field has parsed it
-	}
 	switch {
-	case f.te && (f.old || f.length != ""):
+	case f.te && (f.old || f.digits > 0):
 		return errFraming
 	case f.open:
 		f.at = beyond
@@ -174,8 +196,8 @@ func (f *framing) endHeader() error {
 // chunk reads a chunk's size (RFC 9112, section 7.1); extensions mean nothing
 // to anybody.
 func (f *framing) chunk() error {
-	size, _, _ := strings.Cut(string(f.line), ";")
-	n, err := strconv.ParseUint(strings.TrimRight(size, " \t"), 16, 63)
+	size, _, _ := bytes.Cut(f.line, []byte(";"))
+	n, err := strconv.ParseUint(string(bytes.TrimRight(size, " \t")), 16, 63)
 	switch {
 	case err != nil:
 		return errFraming
