@@ -2,46 +2,40 @@ package proxy
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 )
 
-// maxAttempts is how often one request may be begun before no further
-// connection is made for it. net/http tries again by itself where it believes
-// that an attempt was not processed. It does so at once and without end on an
-// HTTP/2 upstream that resets each stream with PROTOCOL_ERROR: a thousand
-// connections a second, each with the token and the body on it. Where
-// connections end in good order under load, a few attempts are in order.
+// maxAttempts is how many connections are made for one request. net/http
+// tries again by itself where it believes that an attempt was not processed.
+// It does so at once and without end on an HTTP/2 upstream that resets each
+// stream with PROTOCOL_ERROR: a thousand connections a second, each with the
+// token and the body on it. Where connections end in good order under load, a
+// few attempts are in order.
 const maxAttempts = 8
+
+// attempts is the context of one request, with a count of the connections
+// that were begun for it. Taking an idle one is none: a pool may have many that
+// turn out to be closed, and on HTTP/2 net/http itself sets the bound.
+type attempts struct {
+	context.Context
+	begun atomic.Int32
+}
 
 type attemptsKey struct{}
 
-// countAttempts returns req with a count of the attempts to send it. An idle
-// HTTP/1 connection that turns out to be closed is none: a pool may have many.
-func countAttempts(req *http.Request) *http.Request {
-	n := new(atomic.Int32)
-	ctx := context.WithValue(req.Context(), attemptsKey{}, n)
-	return req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(c httptrace.GotConnInfo) {
-			if !c.Reused || speaksHTTP2(c.Conn) {
-				n.Add(1)
-			}
-		},
-	}))
-}
-
-func speaksHTTP2(c net.Conn) bool {
-	tc, ok := c.(interface{ ConnectionState() tls.ConnectionState })
-	return ok && tc.ConnectionState().NegotiatedProtocol == "h2"
+// Value implements [context.Context].
+func (a *attempts) Value(key any) any {
+	if key == (attemptsKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
 }
 
 // anotherAttempt refuses a connection for a request that has had its attempts.
 func anotherAttempt(ctx context.Context, authority string) error {
-	n, ok := ctx.Value(attemptsKey{}).(*atomic.Int32)
-	if !ok || n.Load() < maxAttempts {
+	a, ok := ctx.Value(attemptsKey{}).(*attempts)
+	if !ok || a.begun.Add(1) <= maxAttempts {
 		return nil
 	}
 	return &Answer{

@@ -74,7 +74,7 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 		TLSHandshakeTimeout:   connectTimeout,
 		DisableCompression:    true, // the client's Accept-Encoding is the only one
 		ExpectContinueTimeout: time.Second,
-		MaxIdleConns:          1024,
+		MaxIdleConns:          256, // of some 50 KB each
 		MaxIdleConnsPerHost:   256,
 		IdleConnTimeout:       90 * time.Second,
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
@@ -93,22 +93,25 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 
 // RoundTrip implements [http.RoundTripper].
 func (u *Upstream) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = countAttempts(req)
+	out := req.WithContext(&attempts{Context: req.Context()})
 	if _, ok := u.notH1.Load(req.URL.Host); ok || req.ProtoMajor >= 2 {
-		return u.either(req)
+		return u.either(out)
 	}
 	// The Transport closes the body when the handshake fails, before a byte
 	// of it was read; the second try needs it open.
-	first, kept := *req, &keptOpen{ReadCloser: req.Body}
-	if req.Body != nil {
-		first.Body = kept
+	var kept *keptOpen
+	if req.Body != nil && req.Body != http.NoBody {
+		kept = &keptOpen{ReadCloser: req.Body}
+		out.Body = kept
 	}
-	res, err := u.h1.RoundTrip(&first)
+	res, err := u.h1.RoundTrip(out)
 	if refusesHTTP1(err) {
 		u.notH1.Store(req.URL.Host, true)
-		return u.either(req)
+		return u.either(req.WithContext(out.Context()))
 	}
-	kept.release()
+	if kept != nil {
+		kept.release()
+	}
 	return res, err
 }
 
