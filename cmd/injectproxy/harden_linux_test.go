@@ -37,43 +37,58 @@ func coreLimit(t testing.TB, pid int) (limit unix.Rlimit) {
 func TestCrashLeavesNoCoreAndShowsNoToken(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t, "h2", nil, "api.example.test")
-	for name, again := range map[string]bool{"limited": false, "limit undone": true} {
-		for _, by := range []syscall.Signal{syscall.SIGABRT, syscall.SIGSEGV} {
-			home := t.TempDir()
-			exchangeConfig(t, o, "", "").write(t, home)
-			cmd := command(t, t.Context(), home, []string{"GOTRACEBACK=crash"}, "serve")
-			cmd.Dir = filepath.Join(home, "cwd")
-			must(t, os.Mkdir(cmd.Dir, 0o700))
-			unlimited(t, cmd)
-			d := spawn(t, home, cmd)
-			d.listening()
-			call(t, d.client("h2", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, 200)
-			if seen := o.one(t); seen.bearer() != tokenA {
-				t.Errorf("token %q arrived", seen.bearer())
-			}
-			if limit := coreLimit(t, cmd.Process.Pid); limit != (unix.Rlimit{}) {
-				t.Errorf("cores of serve are limited to %+v", limit)
-			}
-			if again {
-				all := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
-				if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_CORE, &all, nil); err != nil {
-					absent(t, "raising the limit of another process: %v", err)
-				}
-			}
-			d.signal(by)
-			<-d.exited
-			how := cmd.ProcessState.Sys().(syscall.WaitStatus)
-			left, err := os.ReadDir(cmd.Dir)
-			must(t, err)
-			if !how.Signaled() || how.CoreDump() || len(left) != 0 {
-				t.Errorf("%s, %v: it ended by %v, core %v, and left %v", name, by, how.Signal(), how.CoreDump(), left)
-			}
-			if found := leaks(d.log.String(), map[string]string{"token": tokenA}); found != nil || !strings.Contains(d.log.String(), "goroutine ") {
-				t.Errorf("%s, %v: the crash shows %q, or nothing at all:\n%s", name, by, found, d.log)
-			}
+	for _, by := range []syscall.Signal{syscall.SIGABRT, syscall.SIGSEGV} {
+		home := t.TempDir()
+		exchangeConfig(t, o, "", "").write(t, home)
+		d := readyToCrash(t, home, "serve")
+		d.listening()
+		call(t, d.client("h2", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, 200)
+		if seen := o.one(t); seen.bearer() != tokenA {
+			t.Errorf("token %q arrived", seen.bearer())
 		}
+		if limit := coreLimit(t, d.cmd.Process.Pid); limit != (unix.Rlimit{}) {
+			t.Errorf("cores of serve are limited to %+v", limit)
+		}
+		d.crash(by)
 	}
 	aCoreIsPossible(t)
+}
+
+// exec leaves the limit as it was, for its command.
+func TestCrashOfExecLeavesNoCoreThoughItIsNotLimited(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	settings{tables: fileAudiences + rule("https://api.example.test/"), files: tokenFiles}.write(t, home)
+	d := readyToCrash(t, home, "exec", "--", "sh", "-c", "echo msg=ready; exec >/dev/null 2>&1; while kill -0 $PPID; do sleep 1; done")
+	d.log.wait(t, "msg=ready")
+	d.crash(syscall.SIGABRT)
+	aCoreIsPossible(t)
+}
+
+// readyToCrash is the real program, asked for all that a crash could leave.
+func readyToCrash(t testing.TB, home string, args ...string) *daemon {
+	t.Helper()
+	cmd := command(t, t.Context(), home, []string{"GOTRACEBACK=crash"}, args...)
+	cmd.Dir = filepath.Join(home, "cwd")
+	must(t, os.Mkdir(cmd.Dir, 0o700))
+	unlimited(t, cmd)
+	return spawn(t, home, cmd)
+}
+
+// crash ends d by a signal and looks at what it leaves.
+func (d *daemon) crash(by syscall.Signal) {
+	d.t.Helper()
+	d.signal(by)
+	<-d.exited
+	how := d.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	left, err := os.ReadDir(d.cmd.Dir)
+	must(d.t, err)
+	if !how.Signaled() || how.CoreDump() || len(left) != 0 {
+		d.t.Errorf("%v: it ended by %v, core %v, and left %v", by, how.Signal(), how.CoreDump(), left)
+	}
+	if found := leaks(d.log.String(), map[string]string{"token": tokenA}); found != nil || !strings.Contains(d.log.String(), "goroutine ") {
+		d.t.Errorf("%v: the crash shows %q, or nothing at all:\n%s", by, found, d.log)
+	}
 }
 
 // aCoreIsPossible ends the test unless a process that is as it was would have
