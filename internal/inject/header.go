@@ -34,13 +34,23 @@ func (t *transport) kept(h http.Header) (bool, error) {
 func (t *transport) remaining(h http.Header, kept bool) http.Header {
 	out := make(http.Header, len(h)+1+len(t.set))
 	for name, values := range h {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if t.removed[canonical] || t.set[canonical] || canonical == t.carrier && !kept {
-			continue
+		if !t.replaces(name, kept) {
+			out[name] = values
 		}
-		out[name] = values
 	}
 	return out
+}
+
+// replaces reports whether the client's header of that name goes no further.
+func (t *transport) replaces(name string, kept bool) bool {
+	for _, own := range t.own {
+		// Names of one length are the same in canonical form if and only if they
+		// are in any case: a letter outside of ASCII that folds into it is longer.
+		if len(name) == len(own) && strings.EqualFold(name, own) {
+			return own != t.carrier || !kept || t.set[own]
+		}
+	}
+	return false
 }
 
 // setHeaders adds the rule's own headers.

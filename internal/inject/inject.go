@@ -10,8 +10,11 @@ package inject
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
+	"slices"
+	"sync/atomic"
 
 	"github.com/injectproxy/injectproxy/internal/match"
 	"github.com/injectproxy/injectproxy/internal/token"
@@ -67,6 +70,10 @@ func New(next http.RoundTripper, o Options) http.RoundTripper {
 	for _, h := range o.Headers {
 		t.set[textproto.CanonicalMIMEHeaderKey(h.Name)] = true
 	}
+	t.own = slices.AppendSeq([]string{t.carrier}, maps.Keys(t.removed))
+	t.own = slices.AppendSeq(t.own, maps.Keys(t.set))
+	slices.Sort(t.own)
+	t.own = slices.Compact(t.own)
 	return t
 }
 
@@ -77,6 +84,16 @@ type transport struct {
 	carrier string          // canonical name of the header that carries the token
 	removed map[string]bool // canonical names of o.Strip
 	set     map[string]bool // canonical names of o.Headers
+	own     []string        // all of these names, each once
+
+	credential atomic.Pointer[credential] // attached last
+}
+
+// credential is a token as a header has it. A token serves many requests, and
+// is long.
+type credential struct {
+	token token.Token
+	value []string // with room for no more: it is shared
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -137,15 +154,29 @@ func (t *transport) attach(req *http.Request, header http.Header, next token.Tok
 	if tok.IsZero() {
 		return token.Token{}, fmt.Errorf("inject: %w: there is no token", ErrRefused)
 	}
+	value, err := t.value(tok)
+	if err != nil {
+		return token.Token{}, err
+	}
+	header[t.carrier] = value
+	return tok, nil
+}
+
+// value returns what the header has for tok.
+func (t *transport) value(tok token.Token) ([]string, error) {
+	if c := t.credential.Load(); c != nil && c.token.Equal(tok) {
+		return c.value, nil
+	}
 	value := tok.Reveal()
 	if t.o.Scheme != "" {
 		if flaw := flaw(t.o.Scheme); flaw != "" {
-			return token.Token{}, unusable(t.carrier, "its scheme "+flaw, nil)
+			return nil, unusable(t.carrier, "its scheme "+flaw, nil)
 		}
 		value = t.o.Scheme + " " + value
 	}
-	header[t.carrier] = []string{value}
-	return tok, nil
+	c := &credential{tok, []string{value}}
+	t.credential.Store(c)
+	return c.value, nil
 }
 
 func closeBody(req *http.Request) {

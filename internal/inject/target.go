@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,7 +62,10 @@ func (t *transport) covers(req *http.Request) bool {
 // :path, and false if that is no path: an Opaque without a slash before it, or
 // one that begins with two, which RequestURI turns into an absolute URL.
 func wirePath(req *http.Request) (string, bool) {
-	target := req.URL.RequestURI()
+	target := cmp.Or(req.URL.EscapedPath(), "/")
+	if req.URL.Opaque != "" {
+		target = req.URL.RequestURI()
+	}
 	if !strings.HasPrefix(target, "/") {
 		return "", false
 	}

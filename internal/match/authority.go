@@ -45,6 +45,9 @@ func canonical(hostport string) (authority, problem string) {
 	if problem != "" {
 		return "", problem
 	}
+	if rest, ok := strings.CutPrefix(hostport, host); ok && rest != "" && rest[0] == ':' && rest[1:] == port {
+		return hostport, "" // as it is on most requests: that costs no memory
+	}
 	return host + ":" + port, ""
 }
 

@@ -140,3 +140,20 @@ func TestOrdinaryLookupAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", allocs)
 	}
 }
+
+// An ordinary request is judged for each of its layers, and pays for it.
+func TestOrdinaryRequestIsJudgedWithoutMemory(t *testing.T) {
+	table := tenThousand(t, 100)
+	prefix := mustPrefix(t, "https://api-7.corp.example/servers/team-7/")
+	for _, host := range []string{"api-7.corp.example:443", "127.0.0.1:8443"} {
+		if n := testing.AllocsPerRun(100, func() { match.Authority(host) }); n != 0 {
+			t.Errorf("authority %s: %v allocations", host, n)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		table.Lookup("api-7.corp.example:443", "POST", "/servers/team-7/mcp/messages/5f1c2d")
+		prefix.Covers("api-7.corp.example:443", "/servers/team-7/mcp/messages/5f1c2d")
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
