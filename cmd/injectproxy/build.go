@@ -82,7 +82,7 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust := &tls.Config{RootCAs: roots}
+	trust := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	dialer := proxy.NewDialer(proxy.DialOptions{
 		Proxy: proxyFor, TLS: trust, Resolve: s.resolve,
 		Own: own, NoLoopback: cfg.Shared(),

@@ -42,8 +42,12 @@ func (w *demoWorld) startServer(host, audience string, serve func(*demoServer, h
 				serve(s, rw, r)
 			}
 		}),
-		TLSConfig: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return w.origin.Leaf(host) }},
-		ErrorLog:  log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return w.origin.Leaf(host) },
+			MinVersion:     tls.VersionTLS12,
+		},
+		ReadHeaderTimeout: demoLimit,
+		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	done := make(chan struct{})
 	go func() { server.ServeTLS(l, "", ""); close(done) }()

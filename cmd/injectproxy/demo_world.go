@@ -26,7 +26,7 @@ import (
 const (
 	demoTenant = "11111111-2222-4333-8444-555555555555"
 	demoClient = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee" // who the proxy is
-	demoSecret = "demo-client-secret"
+	demoSecret = "demo-client-secret"                   // #nosec G101 -- of the simulated authority alone
 	demoAPI    = "58348f96-645d-4a2e-8c1d-0123456789ab" // in front of the MCP server and the shares
 	demoModels = "https://models.demo.test"             // in front of the LLM endpoint
 )
@@ -240,7 +240,7 @@ func (w *demoWorld) client(proxy *url.URL, roots ...*x509.Certificate) *http.Cli
 		pool.AddCert(r)
 	}
 	t := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			_, port, err := net.SplitHostPort(addr)
 			if err != nil {

@@ -141,7 +141,7 @@ func systemProxySettings(ctx context.Context, goos string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd := exec.CommandContext(ctx, path, argv[1:]...) // #nosec G204 -- argv is ours, there is no shell
 	// Without secrets, of which the proxy's credential may be one.
 	cmd.Env = slices.DeleteFunc(source.ToolEnvironment(os.Environ()), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")

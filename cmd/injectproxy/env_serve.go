@@ -120,7 +120,8 @@ func (s *runningServe) showsCA(ctx context.Context, target string, authority *ca
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.Root())
 	host, _, _ := net.SplitHostPort(target) // canonical: it splits
-	if res.StatusCode != http.StatusOK || tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: host}).HandshakeContext(ctx) != nil {
+	trust := &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
+	if res.StatusCode != http.StatusOK || tls.Client(conn, trust).HandshakeContext(ctx) != nil {
 		return stale
 	}
 	return nil

@@ -232,5 +232,5 @@ func ownTransport(cfg *config.Config, own func(netip.AddrPort) bool) (*http.Tran
 	if err != nil {
 		return nil, err
 	}
-	return identityTransport(proxyFor, &tls.Config{RootCAs: roots}), nil
+	return identityTransport(proxyFor, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}), nil
 }

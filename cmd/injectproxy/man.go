@@ -21,6 +21,7 @@ is not there. SOURCE_DATE_EPOCH, where it is set, is the date of the pages.`,
 		Args:   cobra.ExactArgs(1),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// #nosec G301 -- everybody reads man pages
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("making the directory of the man pages: %w", err)
 			}

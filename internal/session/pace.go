@@ -54,7 +54,7 @@ func (p *pace) wait(light time.Duration) time.Duration {
 	if light <= 0 {
 		light = mostWait
 	}
-	jitter := time.Duration((0.8 + 0.4*rand.Float64()) * float64(p.step))
+	jitter := time.Duration((0.8 + 0.4*rand.Float64()) * float64(p.step)) // #nosec G404 -- to spread clients, not to be unguessable
 	d := min(max(jitter, p.retry, p.after), light)
 	return max(d, min(firstWait, light)-time.Since(p.opened))
 }

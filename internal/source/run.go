@@ -44,7 +44,7 @@ func (r run) do(ctx context.Context) (stdout, stderr []byte, err error) {
 	out := &capped{full: func() { cancel(errTooLong) }}
 	diag := &capped{full: func() {}, grown: r.watch} // a chatty program is no failure
 
-	cmd := exec.Command(r.argv[0], r.argv[1:]...)
+	cmd := exec.Command(r.argv[0], r.argv[1:]...) // #nosec G204 -- the user's tools and token_command, there is no shell
 	cmd.Env, cmd.Dir = r.env, r.dir
 	cmd.Stdout, cmd.Stderr = out, diag
 	cmd.WaitDelay = r.linger
