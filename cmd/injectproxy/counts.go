@@ -11,7 +11,7 @@ import (
 // configuration do not reset them. The zero counts are ready.
 type counts struct {
 	mu    sync.Mutex
-	rules map[ruleID]tally
+	rules map[ruleID]*tally
 }
 
 // ruleID is how people call a rule; the zero one is that of requests under none.
@@ -29,19 +29,25 @@ func (c *counts) note(r *record.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rules == nil {
-		c.rules = map[ruleID]tally{}
+		c.rules = map[ruleID]*tally{}
 	}
 	id := ruleID{r.Team, r.Rule}
 	n := c.rules[id]
+	if n == nil {
+		n = new(tally)
+		c.rules[id] = n
+	}
 	n.Requests, n.Last = n.Requests+1, r.Start
 	if r.Status == 0 || r.Status >= 400 {
 		n.Failures++
 	}
-	c.rules[id] = n
 }
 
 func (c *counts) of(team, rule string) tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rules[ruleID{team, rule}]
+	if n := c.rules[ruleID{team, rule}]; n != nil {
+		return *n
+	}
+	return tally{}
 }

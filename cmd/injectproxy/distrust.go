@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type distrusted struct {
 // until one of them is accepted. The zero distrust is empty; it is safe for
 // concurrent use.
 type distrust struct {
+	some   atomic.Bool // there may be something to forget; read without the lock
 	mu     sync.Mutex
 	byHost map[string]distrusted
 }
@@ -44,14 +46,19 @@ func (d *distrust) note(authority string) {
 	if _, known := d.byHost[authority]; !known && len(d.byHost) >= maxDistrust {
 		return
 	}
+	d.some.Store(true)
 	d.byHost[authority] = distrusted{authority, time.Now(), d.byHost[authority].Times + 1}
 }
 
 // forget takes down that a request to authority has come through.
 func (d *distrust) forget(authority string) {
+	if !d.some.Load() {
+		return // as nearly always, and for each request
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.byHost, authority)
+	d.some.Store(len(d.byHost) > 0)
 }
 
 // list returns what is still news at now, by host.

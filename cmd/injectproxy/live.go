@@ -26,10 +26,10 @@ type live struct {
 
 	mu       sync.Mutex
 	number   int64
-	flying   map[*record.Record]liveRequest
-	ended    []liveRequest // a ring, once it is full
-	next     int           // where the next goes in it
-	sessions []liveSession // the latest last
+	flying   map[*record.Record]*liveRequest // each is changed in place, under the lock
+	ended    []liveRequest                   // a ring, once it is full
+	next     int                             // where the next goes in it
+	sessions []liveSession                   // the latest last
 	happened map[string]int64
 	tunnels  tunnelTally
 	refusal  map[ruleID]deadEnd // the last of each rule that was not served since
@@ -62,7 +62,7 @@ type liveRequest struct {
 
 // began takes down a request that has just begun.
 func (l *live) began(r *record.Record) {
-	q := liveRequest{
+	q := &liveRequest{
 		State: "waiting", Start: r.Start, Client: r.Client, Team: r.Team, Rule: r.Rule, Kind: r.Kind,
 		Method: shortened(r.Method, 20), Authority: r.Authority, Path: shortened(r.Path, mostPath),
 	}
@@ -70,7 +70,7 @@ func (l *live) began(r *record.Record) {
 	l.number++
 	q.ID = l.number
 	if l.flying == nil {
-		l.flying = map[*record.Record]liveRequest{}
+		l.flying = map[*record.Record]*liveRequest{}
 	}
 	l.flying[r] = q
 	l.mu.Unlock()
@@ -84,7 +84,6 @@ func (l *live) answered(r *record.Record) {
 	if known {
 		q.learn(r)
 		q.State = "answering"
-		l.flying[r] = q
 	}
 	l.mu.Unlock()
 	if known {
@@ -102,9 +101,9 @@ func (l *live) done(r *record.Record) {
 		q.learn(r)
 		q.State, q.Duration = "ended", milliseconds(time.Since(r.Start))
 		if len(l.ended) < mostEnded {
-			l.ended = append(l.ended, q)
+			l.ended = append(l.ended, *q)
 		} else {
-			l.ended[l.next] = q
+			l.ended[l.next] = *q
 			l.next = (l.next + 1) % mostEnded
 		}
 	}
@@ -114,11 +113,12 @@ func (l *live) done(r *record.Record) {
 	}
 }
 
-// tell sends q to those who watch. It is not handed on for nobody: that alone
-// would take memory for each request.
-func (l *live) tell(q liveRequest) {
+// tell sends q to those who watch. It is called by the goroutine that serves q,
+// which alone changes it: others only look, under the lock. For nobody it is not
+// copied, which would take memory for each request.
+func (l *live) tell(q *liveRequest) {
 	if l.feed.Watched() {
-		l.feed.Publish("request", q)
+		l.feed.Publish("request", *q)
 	}
 }
 

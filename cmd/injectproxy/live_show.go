@@ -33,7 +33,10 @@ func (l *live) traffic() traffic {
 // have ended lately, each with the latest first.
 func (l *live) requests() (flying, ended []liveRequest) {
 	l.mu.Lock()
-	flying = slices.AppendSeq([]liveRequest{}, maps.Values(l.flying))
+	flying = make([]liveRequest, 0, len(l.flying))
+	for _, q := range l.flying {
+		flying = append(flying, *q)
+	}
 	ended = append([]liveRequest{}, l.ended[l.next:]...)
 	ended = append(ended, l.ended[:l.next]...)
 	l.mu.Unlock()

@@ -72,7 +72,7 @@ func TestEachRequestHasTheValueOfItsOwnToken(t *testing.T) {
 		if _, err := rt.RoundTrip(req); err != nil {
 			t.Fatal(err)
 		}
-		if len(got) != 1 || got[0] != "Bearer "+want {
+		if len(got) != 1 || cap(got) != 1 || got[0] != "Bearer "+want {
 			t.Errorf("sent %q, want %q", got, want)
 		}
 		return use.Token

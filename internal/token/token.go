@@ -25,9 +25,10 @@ type Token struct {
 	// A handle and not a string: fmt calls no method of an unexported field, nor
 	// of an operand whose verb is wrong (%p, %w), and prints by reflection. There
 	// it meets a pointer, and prints the address.
-	value  unique.Handle[string]
-	source string
-	expiry time.Time
+	value       unique.Handle[string]
+	source      string
+	expiry      time.Time
+	fingerprint string // of the value; each request's record has it
 }
 
 // New returns the token with the given value. Source names the credential it
@@ -50,7 +51,8 @@ func New(value, source string, expiry time.Time) (Token, error) {
 				Message: fmt.Sprintf("the token has a byte that no header may carry (0x%02x at offset %d)", c, i)}
 		}
 	}
-	return Token{value: unique.Make(value), source: source, expiry: expiry}, nil
+	sum := sha256.Sum256([]byte(value))
+	return Token{value: unique.Make(value), source: source, expiry: expiry, fingerprint: hex.EncodeToString(sum[:4])}, nil
 }
 
 // Reveal returns the token's value, for the one place that puts it into a
@@ -77,13 +79,7 @@ func (t Token) Equal(u Token) bool { return t.value == u.value }
 
 // Fingerprint returns the first 8 hex digits of the SHA-256 of the value, ""
 // for the zero Token. It is what logs may carry.
-func (t Token) Fingerprint() string {
-	if t.IsZero() {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(t.Reveal()))
-	return hex.EncodeToString(sum[:4])
-}
+func (t Token) Fingerprint() string { return t.fingerprint }
 
 // String returns the fingerprint in a form that cannot be mistaken for the
 // token.
