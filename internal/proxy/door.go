@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,8 +86,7 @@ type Proxy struct {
 	inner   *http.Server // for what comes out of interception
 	handoff *connListener
 	tls     *tls.Config
-	reverse *httputil.ReverseProxy // intercepted requests
-	plain   *httputil.ReverseProxy // http:// requests
+	plain   *plainUpstream // for http:// requests
 	hijacks registry
 	running sync.WaitGroup // the inner server
 	base    context.Context
@@ -114,7 +112,7 @@ func New(o Options) (*Proxy, error) {
 	p.SetRules(&Rules{Table: table})
 	p.goproxy = p.newGoproxy()
 	p.tls = p.newTLSConfig()
-	p.reverse, p.plain = p.newReverse(), p.newPlain()
+	p.plain = newPlainUpstream(p.o.Dialer)
 	p.door = p.newServer(p.serveDoor)
 	p.door.ConnContext = p.withPeer
 	p.inner = p.newServer(p.serveIntercepted)

@@ -6,13 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -124,57 +121,4 @@ func malformedBody(err error) *Answer {
 		Detail: "The request's body could not be read to its end.", Final: true, Err: err,
 		Hint: "The client broke off, or framed the body wrongly.",
 	}
-}
-
-// bodyWatch remembers whether reading the client's body failed, so that its
-// error is not taken for the upstream's, and cleans the trailers behind it.
-type bodyWatch struct {
-	io.ReadCloser
-	trailer *trailer
-	failed  atomic.Pointer[error] // set by the upstream leg's writer, read by the handler
-	ended   atomic.Bool           // likewise: all of it has been read
-	waiting atomic.Int32          // who reads at the moment
-	use     sync.RWMutex          // held by whoever reads or closes
-	over    bool                  // nobody may any more
-}
-
-// release waits until nobody uses the body, after interrupt has ended whatever
-// they wait for, and keeps it so.
-func (b *bodyWatch) release(interrupt func()) {
-	interrupt()
-	b.use.Lock()
-	defer b.use.Unlock()
-	b.over = true
-}
-
-func (b *bodyWatch) Close() error {
-	b.use.RLock()
-	defer b.use.RUnlock()
-	if b.over {
-		return nil
-	}
-	return b.ReadCloser.Close()
-}
-
-func (b *bodyWatch) Read(p []byte) (int, error) {
-	b.use.RLock()
-	defer b.use.RUnlock()
-	if b.over {
-		return 0, http.ErrBodyReadAfterClose
-	}
-	if b.ended.Load() {
-		// net/http closes a body that it has seen end. A Transport that looks
-		// for the end once more would give up its connection over that.
-		return 0, io.EOF
-	}
-	b.waiting.Add(1)
-	n, err := b.ReadCloser.Read(p)
-	b.waiting.Add(-1)
-	if err == io.EOF {
-		b.trailer.ended()
-		b.ended.Store(true)
-	} else if err != nil && !errors.Is(err, http.ErrBodyReadAfterClose) {
-		b.failed.Store(&err)
-	}
-	return n, err
 }

@@ -1,27 +1,12 @@
 package proxy
 
 import (
-	"context"
-	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/record"
 )
-
-// exchange is one request on its way through the proxy.
-type exchange struct {
-	route    http.RoundTripper
-	rawPath  string // as the client sent it, without the query
-	body     *bodyWatch
-	upstream string // authority
-}
-
-type exchangeKey struct{}
-
-func exchangeFrom(ctx context.Context) *exchange {
-	return ctx.Value(exchangeKey{}).(*exchange)
-}
 
 // serveIntercepted handles a request that came out of an intercepted CONNECT.
 func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
@@ -50,29 +35,12 @@ func (p *Proxy) serveIntercepted(w http.ResponseWriter, r *http.Request) {
 		out.answer(a, r)
 		return
 	}
-	r = r.WithContext(record.NewContext(r.Context(), rec))
-	if !r.ProtoAtLeast(1, 1) {
-		defer out.breakOff()
-	}
-	defer out.settle()
-	p.reverse.ServeHTTP(out, x.carry(r, out))
-}
-
-// carry returns r with x in its context and its body watched, also for the
-// way back.
-func (x *exchange) carry(r *http.Request, out *response) *http.Request {
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	if r.Body != nil && r.Body != http.NoBody {
-		x.body = &bodyWatch{ReadCloser: r.Body, trailer: screenTrailer(r.Trailer)}
-		r.Body = x.body
-		out.body = x.body
-	}
-	return r
+	p.forward(record.NewContext(r.Context(), rec), out, r, x)
 }
 
 // choose picks the route of a request.
 func (p *Proxy) choose(rules *Rules, rec *record.Record, r *http.Request, rawPath string) (*exchange, *Answer) {
-	x := &exchange{route: p.o.Upstream, rawPath: rawPath, upstream: rec.Authority}
+	x := &exchange{route: p.o.Upstream, upstream: rec.Authority, host: r.Host, url: target(r.URL, rec.Authority, rawPath)}
 	// What the CONNECT was let through for may have changed since.
 	if a := rules.Refused[rec.Authority]; a != nil {
 		return nil, a
@@ -104,24 +72,14 @@ func (p *Proxy) choose(rules *Rules, rec *record.Record, r *http.Request, rawPat
 	return x, nil
 }
 
-// failed answers a request whose route returned err.
-func (p *Proxy) failed(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeFrom(r.Context())
-	a := answerFor(err, x.upstream)
-	if x.body != nil && !isAnswer(err) {
-		if broken := x.body.failed.Load(); broken != nil {
-			a = malformedBody(*broken)
-		}
+// target returns u as the URL of an upstream, whose path is sent as it came.
+func target(u *url.URL, authority, rawPath string) url.URL {
+	out := *u
+	out.Scheme, out.Host = "https", authority
+	if rawPath != "*" && u.EscapedPath() != rawPath {
+		// The Transport would normalise it. An opaque path that begins with
+		// a single slash is sent as it is.
+		out.Opaque = rawPath
 	}
-	if r.Context().Err() == nil && a.Err != nil {
-		p.o.Log.Debug("upstream failed", "authority", x.upstream, "error", a.Err.Error())
-	}
-	out := w.(*response)
-	out.unread = r.Context().Err() != nil && p.base.Err() == nil // the client has left
-	out.answer(a, r)
-}
-
-func isAnswer(err error) bool {
-	_, ok := errors.AsType[*Answer](err)
-	return ok
+	return out
 }

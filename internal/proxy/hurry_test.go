@@ -26,7 +26,7 @@ func TestOwnAnswerWaitsForNoUpload(t *testing.T) {
 							_, err := io.Copy(io.Discard, r.Body)
 							read <- err
 						}()
-						for body := exchangeFrom(r.Context()).body; body.waiting.Load() == 0; {
+						for body := r.Body.(*bodyWatch); body.waiting.Load() == 0; {
 							runtime.Gosched()
 						}
 					}

@@ -5,39 +5,17 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/netip"
 	"net/url"
 
 	"github.com/injectproxy/injectproxy/internal/record"
 )
 
-// newPlain returns what forwards http:// requests: as they are, and never with
-// a token.
-func (p *Proxy) newPlain() *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			unchanged(pr)
-			// The target decides, as RFC 9112, section 3.2.2 has it.
-			pr.Out.Host = pr.In.URL.Host
-		},
-		Transport:      newPlainUpstream(p.o.Dialer),
-		ModifyResponse: prepare,
-		ErrorHandler:   p.failed,
-		ErrorLog:       p.o.ErrorLog,
-		BufferPool:     &copyBuffers,
-	}
-}
-
-// servePlain forwards an http:// request.
+// servePlain forwards an http:// request: as it is, and never with a token. Its
+// target decides where to, as RFC 9112, section 3.2.2 has it.
 func (p *Proxy) servePlain(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{upstream: r.URL.Host}
-	out := p.newResponse(w, r, new(record.Record))
-	if !r.ProtoAtLeast(1, 1) {
-		defer out.breakOff()
-	}
-	defer out.settle()
-	p.plain.ServeHTTP(out, x.carry(r, out))
+	x := &exchange{route: p.plain, upstream: r.URL.Host, host: r.URL.Host, url: *r.URL}
+	p.forward(r.Context(), p.newResponse(w, r, new(record.Record)), r, x)
 }
 
 // plainUpstream sends http:// requests: directly, or in absolute form to the

@@ -17,16 +17,16 @@ type registry struct {
 	idle     chan struct{} // closed when no handler is left; nil while nobody waits
 }
 
-// enter counts a handler that begins to run and returns the function that
-// says that it has ended. It reports false once the registry is closed.
-func (r *registry) enter() (leave func(), ok bool) {
+// enter counts a handler that begins to run, and says leave when it has ended.
+// It reports false, and counts nothing, once the registry is closed.
+func (r *registry) enter() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, false
+		return false
 	}
 	r.handlers++
-	return r.leave, true
+	return true
 }
 
 func (r *registry) leave() {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"net"
 	"net/http"
 	"strings"
@@ -135,21 +134,20 @@ func (w *response) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Hijack implements [http.Hijacker] for upgrades. The connection keeps the
-// bytes that the client sent right behind its request.
-func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+// takeOver takes the client's connection for an upgrade. It keeps the bytes that
+// the client sent right behind its request.
+func (w *response) takeOver() (*trackedConn, error) {
 	c, err := hijack(w.ResponseWriter)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	remove, ok := w.hijacks.add(c)
 	if !ok {
 		c.Close()
-		return nil, nil, net.ErrClosed
+		return nil, net.ErrClosed
 	}
 	w.answered(http.StatusSwitchingProtocols, true)
-	t := &trackedConn{Conn: c, remove: remove, sent: &w.upgraded}
-	return t, bufio.NewReadWriter(bufio.NewReader(t), bufio.NewWriter(c)), nil // the answer's header is not counted
+	return &trackedConn{Conn: c, remove: remove, sent: &w.upgraded}, nil
 }
 
 // trackedConn counts what is sent and leaves the registry when it is closed.

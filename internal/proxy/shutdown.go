@@ -21,7 +21,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	// Only now can no request begin a tunnel or an upgrade any more.
 	err := p.hijacks.drain(ctx)
 	p.running.Wait()
-	p.plain.Transport.(*plainUpstream).CloseIdleConnections()
+	p.plain.CloseIdleConnections()
 	return cmp.Or(door, inner, err)
 }
 
@@ -39,11 +39,10 @@ func shutdown(ctx context.Context, s *http.Server) error {
 // handlers that took their connection over.
 func (p *Proxy) counted(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		leave, ok := p.hijacks.enter()
-		if !ok {
+		if !p.hijacks.enter() {
 			panic(http.ErrAbortHandler)
 		}
-		defer leave()
+		defer p.hijacks.leave()
 		h(w, r)
 	}
 }

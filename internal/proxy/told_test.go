@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -204,16 +203,22 @@ func TestUpgradeThatCannotBeSentIsToldOnce(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	theirs.Close()
+	upstream, behind := net.Pipe()
+	defer behind.Close()
+	header := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"lines"}}
+	route := roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusSwitchingProtocols, ProtoMajor: 1, ProtoMinor: 1, Header: header.Clone(), Body: upstream}, nil
+	})
 	rec := &record.Record{Start: time.Now(), Path: "/x"}
 	r := httptest.NewRequest("GET", "https://api.test/x", nil)
+	r.Header = header.Clone()
 	out := w.proxy.newResponse(pipes{httptest.NewRecorder(), ours}, r, rec)
-	r = (&exchange{upstream: "api.test:443"}).carry(r, out)
-	if _, _, err := out.Hijack(); err != nil {
-		t.Fatal(err)
-	}
-	w.proxy.failed(out, r, errors.New("response flush: broken pipe")) // as ReverseProxy does
+	w.proxy.forward(t.Context(), out, r, &exchange{route: route, url: *r.URL, upstream: "api.test:443"})
 	if got := l.until(t, 1); len(got) != 1 || rec.Status != 101 || !rec.Stream || rec.Problem != "" {
 		t.Errorf("told %q; %+v", got, rec)
+	}
+	if _, err := behind.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("the upstream's connection is left: %v", err)
 	}
 }
 
