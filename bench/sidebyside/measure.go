@@ -78,7 +78,7 @@ func (m measurement) url(n int) string {
 	return u
 }
 
-// usage is that of the proxy; what goes straight uses none.
+// usage is that of the proxy, nothing if there is none: no figure comes of it.
 func (m measurement) usage() (usage, error) {
 	if m.route.process == nil {
 		return usage{}, nil
@@ -102,17 +102,24 @@ func (m measurement) requests(ctx context.Context, clients []*http.Client) resul
 	t := l.run(ctx, m.length)
 	took := time.Since(began)
 	after, err := m.usage()
-	r := result{n: t.ops, figures: map[string]float64{peakMemory: float64(watched())}, err: errors.Join(err, t.err())}
+	r := result{n: t.ops, figures: map[string]float64{}, err: errors.Join(err, t.err())}
+	peak := watched()
 	if t.ops == 0 {
 		r.err = errors.Join(r.err, errors.New("nothing was answered"))
 		return r
 	}
-	cpu := nanoseconds(after.cpu - before.cpu)
 	r.figures[opsPerSec] = float64(t.ops) / took.Seconds()
 	r.figures[lagMedian] = nanoseconds(t.percentile(.5))
 	r.figures[lag99] = nanoseconds(t.percentile(.99))
 	if m.work.kind == transfer {
 		r.figures[bytesPerSec] = float64(t.bytes) / 1e6 / took.Seconds()
+	}
+	if m.route.process == nil {
+		return r
+	}
+	r.figures[peakMemory] = float64(peak)
+	cpu := nanoseconds(after.cpu - before.cpu)
+	if m.work.kind == transfer {
 		r.figures[cpuPerGB] = cpu / (float64(t.bytes) / 1e9)
 	} else {
 		r.figures[cpuPerOp] = cpu / float64(t.ops)
@@ -135,15 +142,20 @@ func (m measurement) flow(ctx context.Context, clients []*http.Client) result {
 	flowed, seenThen := m.usageAfter(s)
 	t := s.wait()
 	after, err := m.usage()
-	r := result{n: t.ops, figures: map[string]float64{peakMemory: float64(watched())}, err: errors.Join(err, t.err())}
+	r := result{n: t.ops, figures: map[string]float64{}, err: errors.Join(err, t.err())}
+	peak := watched()
 	if t.ops == 0 || seenThen <= seen {
 		r.err = errors.Join(r.err, errors.New("the first streams ended before all were open"))
 		return r
 	}
-	r.figures[cpuPerOp] = nanoseconds(after.cpu-before.cpu) / float64(t.ops)
-	r.figures[cpuFlowing] = nanoseconds(flowed.cpu-opened.cpu) / float64(seenThen-seen)
 	r.figures[lagMedian] = nanoseconds(t.percentile(.5))
 	r.figures[lag99] = nanoseconds(t.percentile(.99))
+	if m.route.process == nil {
+		return r
+	}
+	r.figures[peakMemory] = float64(peak)
+	r.figures[cpuPerOp] = nanoseconds(after.cpu-before.cpu) / float64(t.ops)
+	r.figures[cpuFlowing] = nanoseconds(flowed.cpu-opened.cpu) / float64(seenThen-seen)
 	return r
 }
 

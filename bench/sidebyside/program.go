@@ -18,7 +18,7 @@ const module = "github.com/injectproxy/injectproxy"
 // profile, with the one thing more that writes it.
 func buildProgram(ctx context.Context, dir string, profile bool) (string, error) {
 	name := filepath.Join(dir, injectproxy)
-	args := []string{"build", "-trimpath", "-o", name}
+	args := []string{"build", "-o", name}
 	if profile {
 		args = append(args, "-tags", "profile")
 	}

@@ -21,7 +21,7 @@ var columns = map[kind][]string{
 // heads are the columns' headings.
 var heads = map[string]string{
 	cpuPerOp: "CPU", cpuFlowing: "CPU, open", cpuPerGB: "CPU/GB", opsPerSec: "per second", bytesPerSec: "MB/s",
-	lagMedian: "p50", lag99: "p99", lagAdded: "p50 added", perStream: "per stream", perResting: "at rest", peakMemory: "peak memory",
+	lagMedian: "p50", lag99: "p99", lagAdded: "p50 added", perStream: "per stream at the peak", perResting: "per stream at rest", peakMemory: "peak memory",
 	timeToRun: "takes", timeAdded: "added", timePerOp: "time", allocations: "allocations", asked: "acquisitions", roundTrips: "round trips", beyond: "beyond",
 }
 
