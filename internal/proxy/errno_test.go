@@ -14,6 +14,7 @@ func TestWindowsNamesForDialErrorsAreKnown(t *testing.T) {
 		syscall.ECONNREFUSED: "upstream-refused", 10061: "upstream-refused",
 		syscall.EHOSTUNREACH: "upstream-unreachable", 10065: "upstream-unreachable",
 		syscall.ENETUNREACH: "upstream-unreachable", 10051: "upstream-unreachable",
+		syscall.EMFILE: "out-of-descriptors", 10024: "out-of-descriptors",
 		syscall.ECONNRESET: "upstream-aborted",
 	} {
 		err := &net.OpError{Op: "dial", Err: os.NewSyscallError("connectex", errno)}

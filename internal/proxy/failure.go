@@ -79,6 +79,11 @@ func describeDial(a *Answer, err error, authority string) bool {
 		return true
 	}
 	switch {
+	case isErrno(err, syscall.EMFILE, wsaeMFile), errors.Is(err, syscall.ENFILE):
+		a.Status = http.StatusServiceUnavailable
+		a.Type, a.Title, a.Reason = "out-of-descriptors", "This proxy can open no more connections", "connection_limit_reached"
+		a.Detail = "The limit of open files is reached. Nothing was sent to " + authority + "."
+		a.Hint = "Raise the limit (ulimit -n, or LimitNOFILE= of a systemd unit), or close what nobody uses."
 	case isErrno(err, syscall.ECONNREFUSED, wsaeConnRefused):
 		a.Type, a.Title, a.Reason = "upstream-refused", "The upstream refused the connection", "connection_refused"
 		a.Detail = "Nothing accepts connections at " + authority + "."
@@ -96,6 +101,7 @@ func describeDial(a *Answer, err error, authority string) bool {
 // What Windows calls the errors that package syscall has numbers of its own
 // for there. No other system has numbers this high.
 const (
+	wsaeMFile       syscall.Errno = 10024
 	wsaeNetUnreach  syscall.Errno = 10051
 	wsaeConnRefused syscall.Errno = 10061
 	wsaeHostUnreach syscall.Errno = 10065
