@@ -165,6 +165,21 @@ func FuzzParsePrefix(f *testing.F) {
 		if again, err := match.ParsePrefix(p.String()); err != nil || again != p {
 			t.Fatalf("ParsePrefix(%q) = %v, which reads back as %v, %v", in, p, again, err)
 		}
+		// WHATWG's and Go's readers of URLs see the same path in it, and no
+		// reader another one.
+		u, err := url.Parse(in)
+		if err != nil || !strings.EqualFold(u.Scheme, "https") || u.User != nil || u.RawQuery+u.Fragment != "" || u.ForceQuery || u.Opaque != "" {
+			t.Fatalf("ParsePrefix(%q) = %v, which net/url reads as %v, %v", in, p, u, err)
+		}
+		back, err := url.Parse(p.String())
+		if err != nil || strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(back.Path, "/") {
+			t.Fatalf("ParsePrefix(%q) = %v, whose path is not %q", in, p, u.Path)
+		}
+		for leaves := range served(u.EscapedPath()) {
+			if len(u.Path) < 200 && owner([]string{strings.TrimSuffix(u.Path, "/")}, decode(leaves)) != 0 && u.Path != "" && u.Path != "/" {
+				t.Fatalf("ParsePrefix(%q) = %v, which some chain of servers makes %q of", in, p, leaves)
+			}
+		}
 		raw := strings.TrimPrefix(p.String(), "https://"+strings.TrimSuffix(p.Authority(), ":443"))
 		if len(raw) < 8<<10 && (!p.Covers(p.Authority(), raw) || !p.Covers(p.Authority(), raw+"x")) {
 			t.Fatalf("%v does not cover itself (%q)", p, raw)

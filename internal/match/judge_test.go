@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,10 +67,24 @@ func ask(t *testing.T, addr, path string) string {
 	return ""
 }
 
+// found returns the paths that fuzzing has found.
+func found() (paths []string) {
+	files, _ := filepath.Glob("testdata/fuzz/FuzzLookup/*")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if _, quoted, ok := strings.Cut(strings.TrimSpace(string(text)), "\nstring("); ok && err == nil {
+			if path, err := strconv.Unquote(strings.TrimSuffix(quoted, ")")); err == nil && strings.HasPrefix(path, "/") {
+				paths = append(paths, path)
+			}
+		}
+	}
+	return paths
+}
+
 // attacks returns paths that try to get from /v1 to another folder in every
 // combination of tricks.
 func attacks() []string {
-	paths := append(append([]string{}, hostile...), honest[:len(honest)-2]...)
+	paths := append(append(found(), hostile...), honest[:len(honest)-2]...)
 	targets := []string{"admin/secret", "b/secret", "v1/y"}
 	for i, before := range []string{"", "x", "a%2fb", "a%5cb", "a;b", "/"} {
 		for j, up := range []string{"..", "%2e%2e", ".%2E", "..;", "..%3b", "%252e%252e", "%25252e."} {

@@ -18,6 +18,9 @@ var (
 	parameter        = regexp.MustCompile(`;[^/]*`)
 	query            = regexp.MustCompile(`[?#].*`)
 	networkPath      = regexp.MustCompile(`^//+[^/]*`)
+	overlong         = regexp.MustCompile(`(?i)%c[01]%[89ab][0-9a-f]|%e0%8[01]%[89ab][0-9a-f]`)
+	encodedUTF16     = regexp.MustCompile(`(?i)%u00[0-7][0-9a-f]`)
+	nul              = regexp.MustCompile(`(?s)\x00.*`)
 )
 
 var servers = map[string]func(string) string{
@@ -35,11 +38,23 @@ var servers = map[string]func(string) string{
 	},
 	"merging proxy":        func(s string) string { return doubleSlash.ReplaceAllString(s, "/") },
 	"parses twice":         func(s string) string { return path.Clean(query.ReplaceAllString(decode(s), "")) },
+	"overlong UTF-8":       func(s string) string { return path.Clean(decode(overlong.ReplaceAllStringFunc(s, shorten))) },
+	"IIS, %u":              func(s string) string { return path.Clean(flip(decode(encodedUTF16.ReplaceAllStringFunc(s, narrow)))) },
+	"C, a string ends":     func(s string) string { return nul.ReplaceAllString(decode(s), "") },
 	"router, decoded path": decode,
 	"router, path as it is": func(s string) string {
 		return s
 	},
 }
+
+// shorten returns the character for an escaped sequence of UTF-8 that is longer
+// than it need be.
+func shorten(s string) string {
+	b := decode(s)
+	return string(rune(b[len(b)-2]&3)<<6 | rune(b[len(b)-1]&0x3f))
+}
+
+func narrow(s string) string { return decode("%" + s[4:]) }
 
 func whatwg(s string) string { return climb(encodedDot.ReplaceAllString(flip(s), ".")) }
 
