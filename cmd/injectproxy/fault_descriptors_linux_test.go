@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptors returns how many files d has open.
+func (d *daemon) descriptors() int {
+	d.t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	must(d.t, err)
+	return len(open)
+}
+
+// mayOpen lets d open so many more files. A limit is one of numbers, of which
+// the lowest that is free is given out.
+func (d *daemon) mayOpen(more int) {
+	d.t.Helper()
+	n := 0
+	for ; ; n++ {
+		if _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", d.cmd.Process.Pid, n)); err == nil {
+			continue
+		}
+		if more == 0 {
+			break
+		}
+		more--
+	}
+	limit := unix.Rlimit{Cur: uint64(n), Max: uint64(n)}
+	must(d.t, unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, &limit, nil))
+}
+
+// processorTime returns how much of a processor d has used.
+func (d *daemon) processorTime() time.Duration {
+	d.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	must(d.t, err)
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')'):]))
+	var user, system int64
+	_, err = fmt.Sscan(fields[12]+" "+fields[13], &user, &system)
+	must(d.t, err)
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
+}
+
+// until returns once holds does.
+func until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(guard); !holds(); {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("it does not come to be that %s", what)
+		}
+	}
+}
+
+// A process that may open no more files takes nobody in, and says so. It does
+// not spin, what is open goes on, and it takes clients in once it can.
+func TestNoDescriptorsLeftStopsNothingThatIsOpen(t *testing.T) {
+	t.Parallel()
+	d, open := openBoth(t, "drain = \"1h\"\n"+anybody)
+	const spare = 4
+	first := d.descriptors()
+	d.mayOpen(spare)
+	var crowd []net.Conn
+	for range 10 * spare {
+		c, err := net.Dial("tcp", d.addr)
+		must(t, err)
+		defer c.Close()
+		crowd = append(crowd, c)
+	}
+	d.log.wait(t, "too many open files")
+	before := d.processorTime()
+	for range 300 {
+		must(t, open.echo())
+	}
+	d.log.wait(t, "too many open files", "retrying in 640ms")
+	if used := d.processorTime() - before; used > time.Second {
+		t.Errorf("%v of a processor went by while nobody was served", used)
+	}
+	for _, c := range crowd {
+		c.Close()
+	}
+	until(t, "descriptors are given back", func() bool { return d.descriptors() <= first })
+	call(t, d.client("h1", nil), "GET", "https://api.example.test/v1/x", nil).wantStatus(t, http.StatusOK)
+	must(t, open.echo())
+	if n := strings.Count(d.log.String(), "too many open files"); n > 40 {
+		t.Errorf("the log says %d times that there are none left", n)
+	}
+	open.finish()
+	rest, last := "", ""
+	for open.lines.Scan() {
+		rest, last = rest+last, open.lines.Text()
+	}
+	open.tunnel.Close()
+	d.signal(syscall.SIGTERM)
+	if status := d.stopped(); status != 0 || open.lines.Err() != nil {
+		t.Errorf("exit status %d, stream %q: %v:\n%s", status, rest, open.lines.Err(), d.log)
+	}
+}
+
+// A client that is in while no connection can be made for it is told why.
+func TestNoDescriptorForAnUpstreamIsToldAsThat(t *testing.T) {
+	t.Parallel()
+	d, open := openBoth(t, anybody)
+	c, err := net.Dial("tcp", d.addr)
+	must(t, err)
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(guard))
+	io.WriteString(c, "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if r := answerOn(t, c); r.status != http.StatusMethodNotAllowed { // it is in
+		t.Errorf("status %d", r.status)
+	}
+	d.mayOpen(0)
+	io.WriteString(c, connectTo("echo.example.test:7"))
+	p := answerOn(t, c).problem(t, http.StatusServiceUnavailable)
+	if p.Type != "urn:injectproxy:problem:out-of-descriptors" || !strings.Contains(p.Detail, "open files") || p.Error != nil {
+		t.Errorf("%+v", p)
+	}
+	must(t, open.echo())
+}
+
+// anybody is admitted: telling whose process a client is takes a descriptor.
+const anybody = "[access]\nmode = \"open\""
+
+// answerOn reads one answer.
+func answerOn(t testing.TB, c net.Conn) reply {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	must(t, err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	must(t, err)
+	return reply{res.StatusCode, res.Header, string(body)}
+}
