@@ -205,8 +205,7 @@ func (q *heard) readChunks(r *bufio.Reader) error {
 			return fmt.Errorf("chunk size %q", line)
 		}
 		if size == 0 {
-			q.trailers, err = readFields(r)
-			return err
+			return q.readTrailers(r)
 		}
 		if err := q.readPart(r, size); err != nil {
 			return err
@@ -215,6 +214,19 @@ func (q *heard) readChunks(r *bufio.Reader) error {
 			return errors.Join(fmt.Errorf("%q behind a chunk", line), err)
 		}
 	}
+}
+
+// readTrailers reads what may come behind a body, and nothing that speaks of
+// the message itself or of who sent it (RFC 9110, section 6.5.1).
+func (q *heard) readTrailers(r *bufio.Reader) (err error) {
+	q.trailers, err = readFields(r)
+	for _, f := range q.trailers {
+		switch strings.ToLower(f[0]) {
+		case "content-length", "transfer-encoding", "host", "authorization", "x-token", "connection", "set-cookie":
+			err = fmt.Errorf("trailer %q", f)
+		}
+	}
+	return err
 }
 
 // digits reports whether s is of those in set and nothing else.
