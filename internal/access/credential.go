@@ -27,6 +27,7 @@ type Credential struct {
 // Generate returns a new credential of 256 random bits.
 func Generate() Credential {
 	var b [32]byte
+	defer clear(b[:])
 	rand.Read(b[:]) // never fails
 	value := base64.RawURLEncoding.EncodeToString(b[:])
 	return Credential{&value}
@@ -141,6 +142,7 @@ func load(file string) (Credential, error) {
 		return Credential{}, fmt.Errorf("credential %s: %w; delete it, and a new one is made", file, err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	defer clear(b)
 	if err != nil {
 		return Credential{}, fmt.Errorf("credential: %w", err)
 	}

@@ -29,7 +29,7 @@ type chain struct {
 }
 
 // generate makes a root, has it sign one intermediate, and forgets the root's
-// key: it is reachable from nothing once generate returns.
+// key: it is overwritten, and reachable from nothing once generate returns.
 //
 // Root and intermediate carry the same constraints. The intermediate's are the
 // ones that hold everywhere, as Java ignores those of a trusted root. The
@@ -43,6 +43,7 @@ func generate(permit Permit, now time.Time) (chain, error) {
 	if err != nil {
 		return chain{}, err
 	}
+	defer forget(rootKey)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return chain{}, err
@@ -61,6 +62,13 @@ func generate(permit Permit, now time.Time) (chain, error) {
 		return chain{}, err
 	}
 	return chain{root: root, intermediate: intermediate, key: key}, nil
+}
+
+// forget overwrites a key that is not needed any more. The standard library may
+// have a copy of its own until the next collection, which nothing here reaches.
+func forget(key *ecdsa.PrivateKey) {
+	//lint:ignore SA1019 it is overwritten, not computed with
+	clear(key.D.Bits())
 }
 
 // authorityTemplate names each CA after its key: verifiers that look issuers

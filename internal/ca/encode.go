@@ -18,6 +18,8 @@ func (c chain) encode() ([]byte, error) {
 		return nil, err
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	defer clear(der)
+	defer clear(key)
 	return slices.Concat(certificatePEM(c.intermediate), certificatePEM(c.root), key), nil
 }
 
@@ -26,6 +28,7 @@ func decodeSecret(data []byte) (chain, error) {
 	if err != nil {
 		return chain{}, err
 	}
+	defer clear(blocks[2])
 	var c chain
 	if c.intermediate, err = x509.ParseCertificate(blocks[0]); err != nil {
 		return chain{}, errors.New("the intermediate's certificate is damaged")

@@ -45,7 +45,9 @@ func Open(dir string, now func() time.Time) (*Authority, error) {
 			}
 		}
 		a, err := f.authority(now)
-		if err == nil || !f.changed() {
+		again := err != nil && f.changed()
+		clear(f.secret)
+		if !again {
 			return a, err
 		}
 	}
@@ -119,6 +121,7 @@ func ensureLocked(dir string, permit Permit, now func() time.Time) (*Authority, 
 	if err != nil {
 		return nil, err
 	}
+	defer clear(f.secret)
 	a, err := f.authority(now)
 	if err != nil || f.root != nil {
 		return a, err
