@@ -68,6 +68,7 @@ var banned = map[string]string{
 	"HTTPMitmConnect":    "goproxy must not intercept: proxy does, after a hijack",
 	"UrlHasPrefix":       "it compares strings: match reads paths as servers do",
 	"InsecureSkipVerify": "every certificate is verified",
+	"KeyLogWriter":       "it writes down what opens every connection",
 }
 
 // allowed are the banned identifiers that a package has to mention all the same.
