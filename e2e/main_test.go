@@ -22,6 +22,9 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(clientVariable); name != "" {
 		os.Exit(runClient(name, os.Args[1:]))
 	}
+	if pair := os.Getenv(loadVariable); pair != "" {
+		os.Exit(loadServer(pair))
+	}
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -40,17 +43,22 @@ var scratch = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "
 
 // binary is the program under test, built once and with the race detector if
 // the tests have it.
-var binary = sync.OnceValues(func() (string, error) {
+var binary = sync.OnceValues(func() (string, error) { return build("injectproxy", raceEnabled) })
+
+// plainBinary is the program without the race detector.
+var plainBinary = sync.OnceValues(func() (string, error) { return build("injectproxy-plain", false) })
+
+func build(name string, race bool) (string, error) {
 	dir, err := scratch()
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Join(dir, "injectproxy")
+	name = filepath.Join(dir, name)
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
 	args := []string{"build", "-buildvcs=false", "-o", name}
-	if raceEnabled {
+	if race {
 		args = append(args, "-race")
 	}
 	var out bytes.Buffer
@@ -60,7 +68,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("building injectproxy: %w\n%s", err, out.Bytes())
 	}
 	return name, nil
-})
+}
 
 // absent skips the test for want of something that is installed separately.
 func absent(t *testing.T, format string, args ...any) {

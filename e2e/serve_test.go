@@ -38,6 +38,9 @@ type options struct {
 	admin  string   // where its status is; nowhere if empty
 	level  string   // of its log; debug if empty
 	keep   int      // bytes of its log, the last ones; 0: all
+	drain  string   // what it has to end in; a second if empty
+	direct bool     // to the servers, not by the world's upstream proxy
+	plain  bool     // built without the race detector, whatever the tests are
 }
 
 // serve runs the binary until the test ends, and then wants it to end with
@@ -49,6 +52,9 @@ func (w *world) serve(o options) *serving {
 		t.Skip("serve is ended by a signal here, and Windows has none")
 	}
 	program, err := binary()
+	if o.plain && raceEnabled {
+		program, err = plainBinary()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,19 +65,26 @@ func (w *world) serve(o options) *serving {
 	if o.level == "" {
 		o.level = "debug"
 	}
+	if o.drain == "" {
+		o.drain = "1s"
+	}
+	via := w.via.URL
+	if o.direct {
+		via = "direct"
+	}
 	trust := append([]string{w.caFile}, o.trust...)
 	p.config = fmt.Sprintf(`
 listen         = "127.0.0.1:0"
 upstream_proxy = %q
 upstream_ca    = ["%s"]
-drain          = "1s"
+drain          = %q
 
 [admin]
 listen = %q
 
 [access]
 mode = %q
-%s`, w.via.URL, strings.Join(trust, `", "`), o.admin, o.access, o.rules)
+%s`, via, strings.Join(trust, `", "`), o.drain, o.admin, o.access, o.rules)
 	writeFile(t, filepath.Join(p.home, "config.toml"), p.config)
 
 	ctx, cancel := context.WithCancel(context.Background())
