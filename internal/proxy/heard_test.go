@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -82,6 +83,9 @@ func (l *listener) take() []*hearing {
 	l.conns = nil
 	l.mu.Unlock()
 	for _, h := range list {
+		if c, ok := h.conn.(*tls.Conn); ok {
+			c.Handshake() // a connection may come when nobody wants it any more
+		}
 		closeWrite(h.conn)
 		<-h.ended
 	}
