@@ -65,14 +65,14 @@ type stage struct {
 	upstream         *Upstream
 
 	mu     sync.Mutex
-	closed *sync.Cond // an upstream connection was
-	live   int        // upstream connections
-	seen   []spelled  // since the last play, in the order of their ends
-	broken bool       // an attempt to send one failed
+	closed *sync.Cond        // an upstream connection was
+	live   map[net.Conn]bool // upstream connections
+	seen   []spelled         // since the last play, in the order of their ends
+	broken bool              // an attempt to send one failed
 }
 
 func newStage(t testing.TB) *stage {
-	s := &stage{token: rand.Text(), tickets: tls.NewLRUClientSessionCache(8)}
+	s := &stage{token: rand.Text(), live: map[net.Conn]bool{}, tickets: tls.NewLRUClientSessionCache(8)}
 	s.closed = sync.NewCond(&s.mu)
 	origins := newOrigins(t)
 	l := listenLoopback(t)
@@ -128,11 +128,11 @@ func (s *stage) accept(t testing.TB, l net.Listener) {
 // serve answers the requests of a connection, by the letter.
 func (s *stage) serve(c net.Conn) {
 	s.mu.Lock()
-	s.live++
+	s.live[c] = true
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		s.live--
+		delete(s.live, c)
 		s.closed.Broadcast()
 		s.mu.Unlock()
 	}()
@@ -217,13 +217,25 @@ func (s *stage) settle() []spelled {
 	if s.broken {
 		s.broken = false
 		s.upstream.CloseIdleConnections()
-		for s.live > 0 {
+		late := time.AfterFunc(200*time.Millisecond, s.hangUp)
+		defer late.Stop()
+		for len(s.live) > 0 {
 			s.closed.Wait()
 		}
 	}
 	seen := s.seen
 	s.seen = nil
 	return seen
+}
+
+// hangUp closes connections that were not idle yet when the idle ones were
+// closed, and are now.
+func (s *stage) hangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.live {
+		c.Close()
+	}
 }
 
 // judgeOrder finds each request that was seen among those that were meant.
