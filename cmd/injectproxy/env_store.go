@@ -63,6 +63,17 @@ func mergeBundle(bundle string, root []byte, files []string) error {
 	return ca.WriteBundle(bundle, root, extra, func(string) string { return "" })
 }
 
+// withCertificates returns those of the files that hold certificates. From
+// others a client would have got nothing either.
+func withCertificates(files []string) (good []string) {
+	for _, file := range files {
+		if data, _ := os.ReadFile(file); len(certificatesIn(data)) > 0 {
+			good = append(good, file)
+		}
+	}
+	return good
+}
+
 // certificatesIn returns the certificates of PEM data, unparsed.
 func certificatesIn(data []byte) map[string]bool {
 	found := map[string]bool{}

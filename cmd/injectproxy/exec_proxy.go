@@ -90,11 +90,17 @@ func (p *privateProxy) writeFiles(cfg *config.Config, authority *ca.Authority) (
 	}
 	files.RootFile, files.BundleFile = filepath.Join(p.dir, "ca.pem"), filepath.Join(p.dir, "bundle.pem")
 	files.TrustStore = filepath.Join(p.dir, "truststore.jks")
-	extra := slices.Concat(cfg.Upstream.CA, clientenv.Roots(os.Environ()))
+	bundle, err := ca.Bundle(authority.RootPEM(), withCertificates(slices.Concat(cfg.Upstream.CA, clientenv.Roots(os.Environ()))))
+	if err != nil {
+		return files, err
+	}
+	store, err := clientenv.TrustStore(bundle)
+	// They last as long as the command, and need not survive a crash.
 	return files, errors.Join(
+		err,
 		os.WriteFile(files.RootFile, authority.RootPEM(), 0o600),
-		mergeBundle(files.BundleFile, authority.RootPEM(), extra),
-		writeTrustStore(files.TrustStore, files.BundleFile),
+		os.WriteFile(files.BundleFile, bundle, 0o600),
+		os.WriteFile(files.TrustStore, store, 0o600),
 	)
 }
 

@@ -29,20 +29,9 @@ var bundleVariables = [...]string{
 // in /etc/ssl/cert.pem, without what was added to a keychain; on Windows those
 // that its store holds by now, as it fetches some when they are first needed.
 func WriteBundle(file string, root []byte, extra []string, getenv func(string) string) error {
-	var b bundle
-	system, err := systemRoots()
+	b, err := newBundle(extra)
 	if err != nil {
-		return fmt.Errorf("ca: reading the system's roots: %w", err)
-	}
-	b.add(system)
-	for _, name := range extra {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("ca: %w", err)
-		}
-		if b.add(data) == 0 {
-			return fmt.Errorf("ca: %s: holds no certificate", name)
-		}
+		return err
 	}
 	for _, variable := range bundleVariables {
 		if name := getenv(variable); name != "" && !sameFile(name, file) {
@@ -55,6 +44,17 @@ func WriteBundle(file string, root []byte, extra []string, getenv func(string) s
 		return fmt.Errorf("ca: %w", err)
 	}
 	return nil
+}
+
+// Bundle returns what WriteBundle would write where the environment names no
+// files.
+func Bundle(root []byte, extra []string) ([]byte, error) {
+	b, err := newBundle(extra)
+	if err != nil {
+		return nil, err
+	}
+	b.add(root)
+	return b.out.Bytes(), nil
 }
 
 // ExtendBundle adds root, in PEM, to a bundle that is there, and does nothing
@@ -80,6 +80,27 @@ func ExtendBundle(file string, root []byte) error {
 type bundle struct {
 	out  bytes.Buffer
 	seen map[string]bool // by DER
+}
+
+// newBundle returns the system's roots and those of the files extra.
+func newBundle(extra []string) (*bundle, error) {
+	b := new(bundle)
+	system, err := systemRoots()
+	if err != nil {
+		return nil, fmt.Errorf("ca: reading the system's roots: %w", err)
+	}
+	b.out.Grow(2 * len(system)) // with room for others: it is copied no more
+	b.add(system)
+	for _, name := range extra {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		if b.add(data) == 0 {
+			return nil, fmt.Errorf("ca: %s: holds no certificate", name)
+		}
+	}
+	return b, nil
 }
 
 // add takes the certificates of PEM data and returns how many there were. They
