@@ -5,22 +5,39 @@ import (
 	"log"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // LibraryLog returns a logger for libraries that want one of package log, such
 // as [net/http.Server.ErrorLog] and goproxy. Each message becomes one record
 // of l with the attribute library: a panic at level error, what clients cause
-// by leaving or by not trusting us at debug, other complaints at warn. Queries
-// and credentials in URLs are masked, whatever l does.
+// by leaving or by not trusting us at debug, other complaints at warn, of which
+// that no connection can be accepted comes once a minute at most. Queries and
+// credentials in URLs are masked, whatever l does.
 func LibraryLog(l *slog.Logger, library string) *log.Logger {
-	return log.New(libraryWriter{l.With("library", library)}, "", 0)
+	return log.New(&libraryWriter{log: l.With("library", library)}, "", 0)
 }
 
-type libraryWriter struct{ log *slog.Logger }
+// acceptPause is how often the log hears that no connection can be accepted.
+// net/http says so each second for as long as it lasts.
+const acceptPause = time.Minute
 
-// Write logs one message. Package log calls it once for each.
-func (w libraryWriter) Write(p []byte) (int, error) {
+type libraryWriter struct {
+	log      *slog.Logger
+	accepted time.Time // when it last heard that
+}
+
+// Write logs one message. Package log calls it once for each, and never twice
+// at once.
+func (w *libraryWriter) Write(p []byte) (int, error) {
 	level := levelOf(string(p))
+	if strings.HasPrefix(string(p), "http: Accept error: ") {
+		if now := time.Now(); now.Sub(w.accepted) >= acceptPause {
+			w.accepted = now
+		} else {
+			level = slog.LevelDebug
+		}
+	}
 	if !w.log.Enabled(context.Background(), level) {
 		return len(p), nil
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestLibraryLog(t *testing.T) {
@@ -40,6 +42,21 @@ func TestLibraryLog(t *testing.T) {
 }
 
 // A handler that panics is one record, with the stack in it.
+func TestLogHearsOnceAMinuteThatNothingCanBeAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, out := newLogger(t, "warn", "text")
+		library := LibraryLog(log, "net/http")
+		for range 150 {
+			library.Print("http: Accept error: accept4: too many open files; retrying in 1s")
+			time.Sleep(time.Second)
+		}
+		library.Print("http: another complaint")
+		if n := strings.Count(out.String(), "too many open files"); n != 3 || !strings.Contains(out.String(), "another complaint") {
+			t.Errorf("%d lines in 150 seconds:\n%s", n, out)
+		}
+	})
+}
+
 func TestPanicInAHandlerIsOneRecord(t *testing.T) {
 	log, out := newLogger(t, "info", "text")
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("Bearer " + canary) }))
