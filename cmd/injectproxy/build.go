@@ -138,12 +138,15 @@ func upstreamRoots(files []string) (*x509.CertPool, error) {
 }
 
 // identityTransport reaches the identity service: through the configured
-// upstream proxy, never through one that only the environment names.
+// upstream proxy, never through one that only the environment names. A
+// connection on which nothing is heard, since the network has changed, is left
+// before an acquisition gives up: the next would else go over it, too.
 func identityTransport(proxyFor func(*url.URL) (*url.URL, error), trust *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:               func(r *http.Request) (*url.URL, error) { return proxyFor(r.URL) },
 		TLSClientConfig:     trust.Clone(),
 		ForceAttemptHTTP2:   true,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 		TLSHandshakeTimeout: 10 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 	}
