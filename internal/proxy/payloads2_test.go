@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"crypto/tls"
+	"io"
 	"slices"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -146,25 +149,36 @@ func (h *http2Raw) frame(typ http2.FrameType, flags http2.Flags, stream uint32, 
 func TestHostileFramesEndWhatTheyBreak(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, "h2")
+	var all sync.WaitGroup
 	for name, send := range hostileFrames {
-		t.Run(name, func(t *testing.T) {
-			h := newHTTP2Raw(t, w.tlsTo(w.authority, "h2"))
+		h := newHTTP2Raw(t, w.tlsTo(w.authority, "h2"))
+		all.Go(func() {
 			send(h) // may fail: the proxy closes as soon as it has seen enough
-			for {
-				f, err := h.framer.ReadFrame()
-				if err != nil {
-					t.Fatalf("ended by %v, want a reason", err)
-				}
-				switch f := f.(type) {
-				case *http2.GoAwayFrame:
-					if f.ErrCode != http2.ErrCodeNo {
-						return
-					}
-				case *http2.RSTStreamFrame:
-					return
-				}
+			if err := h.reason(); err != nil {
+				t.Errorf("%s: ended by %v, want a reason", name, err)
 			}
+			h.conn.(*tls.Conn).CloseWrite()
+			io.Copy(io.Discard, h.conn) // the proxy leaves time to read the reason
 		})
 	}
+	all.Wait()
 	w.wantNothingSent(t)
+}
+
+// reason reads up to the frame that says why a stream or the connection ends.
+func (h *http2Raw) reason() error {
+	for {
+		f, err := h.framer.ReadFrame()
+		if err != nil {
+			return err
+		}
+		switch f := f.(type) {
+		case *http2.GoAwayFrame:
+			if f.ErrCode != http2.ErrCodeNo {
+				return nil
+			}
+		case *http2.RSTStreamFrame:
+			return nil
+		}
+	}
 }
