@@ -92,9 +92,12 @@ func (t *Table) Lookup(authority, method, rawPath string) Verdict {
 	return Verdict{Rule: rule, Reason: Matched}
 }
 
-// node is one path segment in the tree of an authority's prefixes.
+// node is one path segment in the tree of an authority's prefixes. Most have one
+// child, which is found without a map.
 type node struct {
-	children map[string]*node
+	segment  string           // of the only child
+	child    *node            // nil if there is none, or more than one
+	children map[string]*node // by segment, if there are several
 	all      int            // rule for every method, -1 if none
 	byMethod map[string]int // rules for some methods; empty if all is set
 }
@@ -107,17 +110,37 @@ func (n *node) descend(path string) *node {
 		if segment == "" {
 			continue
 		}
-		child := n.children[segment]
+		child := n.below(segment)
 		if child == nil {
 			child = newNode()
-			if n.children == nil {
-				n.children = make(map[string]*node)
-			}
-			n.children[segment] = child
+			n.put(segment, child)
 		}
 		n = child
 	}
 	return n
+}
+
+// below returns the child of that segment, or nil.
+func (n *node) below(segment string) *node {
+	if n.child == nil {
+		return n.children[segment]
+	}
+	if n.segment != segment {
+		return nil
+	}
+	return n.child
+}
+
+func (n *node) put(segment string, child *node) {
+	switch {
+	case n.children != nil:
+		n.children[segment] = child
+	case n.child != nil:
+		n.children = map[string]*node{n.segment: n.child, segment: child}
+		n.segment, n.child = "", nil
+	default:
+		n.segment, n.child = segment, child
+	}
 }
 
 // add gives the methods to rule i and returns -1, unless an earlier rule has
@@ -186,7 +209,7 @@ func (n *node) longest(path string) (winner *node) {
 		if i := strings.IndexByte(segment, '/'); i >= 0 {
 			segment = segment[:i]
 		}
-		if n = n.children[segment]; n == nil {
+		if n = n.below(segment); n == nil {
 			return winner
 		}
 		path = path[1+len(segment):]
