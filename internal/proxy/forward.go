@@ -140,8 +140,11 @@ func (p *Proxy) deliver(out *response, req *http.Request, x *exchange, res *http
 	defer res.Body.Close()
 	h := out.Header()
 	answerFields(h, res.Header)
-	screenTrailer(res.Trailer)
-	announced := len(res.Trailer)
+	announced := 0
+	if len(res.Trailer) > 0 {
+		screenTrailer(res.Trailer)
+		announced = len(res.Trailer)
+	}
 	if announced > 0 {
 		announce(h, res.Trailer)
 		if req.ProtoMajor == 1 {

@@ -16,6 +16,7 @@ import (
 // should refuse: here they get to it in a form that it does.
 type http1Conn struct {
 	net.Conn
+	lookout lookout
 	framing framing
 	poison  []byte // what is left to read of an ambiguous request
 	spoilt  bool   // there was one: nothing from the wire is read any more
@@ -36,6 +37,11 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 		n := copy(p, c.poison)
 		c.poison = c.poison[n:]
 		return n, nil
+	}
+	if len(p) == 1 { // as net/http looks for the client's end
+		if err := c.lookout.wait(); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.Conn.Read(p)
 	clean, bad := c.framing.pass(p[:n])
