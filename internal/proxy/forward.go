@@ -183,6 +183,8 @@ func (w *response) trailers(fields http.Header, announced int) {
 	}
 	h := w.Header()
 	for name, values := range fields {
-		h[prefix+name] = append(h[prefix+name], values...)
+		if len(values) > 0 { // else it was announced and never came
+			h[prefix+name] = append(h[prefix+name], values...)
+		}
 	}
 }

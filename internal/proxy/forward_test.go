@@ -114,6 +114,21 @@ func TestHintsHaveNoFieldsForTheNextHop(t *testing.T) {
 	}
 }
 
+func TestTrailerThatNeverCameIsNone(t *testing.T) {
+	t.Parallel()
+	origins := newOrigins(t)
+	api := origins.scripted(t, "api.test", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+	w := newWorld(t, origins, worldOptions{prefixes: []string{"https://" + api + "/v1"}})
+	for client, r := range map[string]reply{
+		"h1": rawHTTP1(t, w.tlsTo(api, "http/1.1"), "GET", get1("/v1/x", api)),
+		"h2": newHTTP2Raw(t, w.tlsTo(api, "h2")).request(get2("/v1/x", api), "", nil),
+	} {
+		if r.err != nil || r.status != 200 || r.body != "hello" || len(r.trailer) > 0 && len(r.trailer.Values("X-A")) > 0 {
+			t.Errorf("%s client: %+v", client, r)
+		}
+	}
+}
+
 // A route that goes on reading behind its answer reads nothing that may belong
 // to the next request, and what it finds is no failure of the client's.
 func TestBodyThatWasClosedIsNotRead(t *testing.T) {
