@@ -100,7 +100,8 @@ func refusal(p []byte) *Answer {
 }
 
 // malformed is the answer to a request that cannot be understood. Why is a
-// fixed text of the HTTP server.
+// fixed text of the HTTP server. Where that says 501 or 505 it is 400 here: the
+// fault is the client's (RFC 9112, section 6.3), and clients try again on a 5xx.
 func malformed(status int, why string) *Answer {
 	a := &Answer{Status: status, Type: "malformed-request", Title: "The request is malformed", Reason: "http_request_error", Final: true,
 		Hint: "This is a fault of the client program, not of the configuration."}
@@ -110,10 +111,12 @@ func malformed(status int, why string) *Answer {
 		a.Detail = "The header fields together exceed " + strconv.Itoa(maxHeaderBytes>>10) + " KiB."
 		a.Hint = "Often a cookie or a token that has grown too large."
 	case http.StatusNotImplemented:
+		a.Status = http.StatusBadRequest
 		a.Detail = "Its transfer coding is not supported."
 	case http.StatusExpectationFailed:
 		a.Detail = "It expects something else than 100-continue."
 	case http.StatusHTTPVersionNotSupported:
+		a.Status = http.StatusBadRequest
 		a.Detail = "Its version of HTTP is not supported."
 	default:
 		a.Detail = "It is not valid HTTP, or it can be read in more than one way."

@@ -159,7 +159,7 @@ func smuggle(t *testing.T, w *watched, raw string, cut int, passed bool) {
 	}
 }
 
-func isRefusal(status int) bool { return status/100 == 4 || status == 501 || status == 505 }
+func isRefusal(status int) bool { return status/100 == 4 }
 
 func sendPieces(c io.Writer, raw string, size int) {
 	if size == 0 {
