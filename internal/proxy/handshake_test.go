@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // logLines returns the lines of the log from info upwards, once every
@@ -101,6 +102,19 @@ func TestKeyExchangeWithAClient(t *testing.T) {
 				t.Errorf("a client from %s that knows %v: %v, want %v", from, c.knows, got, c.want[from])
 			}
 		}
+	}
+}
+
+// What limits the handshake must not limit what comes behind it.
+func TestHandshakeLimitEndsWithTheHandshake(t *testing.T) {
+	t.Parallel()
+	origins := newOrigins(t)
+	api := origins.startUpstream(t, "api.test", "h1", new(recorder))
+	w := newWorld(t, origins, worldOptions{prefixes: []string{"https://" + api + "/"}, limits: limits{handshake: 2 * time.Second}})
+	c := w.tlsTo(api)
+	io.Copy(io.Discard, w.connect(api, "")) // ends when the limit of a later one has passed
+	if r := rawHTTP1(t, c, "GET", get1("/", api)); r.status != 200 {
+		t.Errorf("a request behind the handshake: %+v", r)
 	}
 }
 
