@@ -98,8 +98,8 @@ type node struct {
 	segment  string           // of the only child
 	child    *node            // nil if there is none, or more than one
 	children map[string]*node // by segment, if there are several
-	all      int            // rule for every method, -1 if none
-	byMethod map[string]int // rules for some methods; empty if all is set
+	all      int              // rule for every method, -1 if none
+	byMethod map[string]int   // rules for some methods; empty if all is set
 }
 
 func newNode() *node { return &node{all: -1} }
