@@ -77,6 +77,7 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 		MaxIdleConns:          256, // of some 50 KB each
 		MaxIdleConnsPerHost:   256,
 		IdleConnTimeout:       90 * time.Second,
+		ReadBufferSize:        2 << 10, // for headers, mostly; what reads bodies brings more
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		Protocols:             new(http.Protocols),
 	}
