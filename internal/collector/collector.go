@@ -1,8 +1,7 @@
 // Package collector says when the garbage collector runs. A proxy has little in
 // use and makes much garbage, which by Go's own rule, to collect when the heap
-// has doubled, has it collect every few hundred requests. Here a heap may grow by
-// a fixed amount and a share of what is in use, so that a small one is left alone
-// and a large one grows by less than Go would let it.
+// has doubled, has it collect every few hundred requests. Here a small heap is left alone, and
+// a large one grows by less than Go would let it.
 //
 // It refuses to overrule the user: where GOGC is set it leaves the pace alone,
 // and where GOMEMLIMIT is set, the limit.
@@ -17,8 +16,8 @@ import (
 )
 
 const (
-	room  = 48 << 20 // bytes of garbage that there may always be
-	share = 2        // what is in use may grow by one such part besides
+	small = 64 << 20 // bytes of a heap that is left alone
+	share = 4        // what is in use may grow by one such part besides
 
 	// heapLeast is the heap that Go takes for the least: it collects no smaller
 	// one, whatever the percentage.
@@ -60,7 +59,7 @@ func (p *pace) wait() {
 func (p *pace) adjust() {
 	now := time.Now()
 	if now.Sub(p.last) > idle {
-		p.set(100) // as Go has it: what was room is given back to the system
+		p.set(100) // as Go has it: what was garbage is given back to the system
 	} else {
 		p.set(percent(inUse()))
 	}
@@ -81,7 +80,8 @@ func (p *pace) set(percent int) {
 // [debug.SetGCPercent].
 func percent(used uint64) int {
 	used = max(used, heapLeast)
-	return int(100 * (room + used/share) / used)
+	goal := max(used, small) + used/share
+	return int(100 * (goal - used) / used)
 }
 
 // inUse returns what the collector goes by: what it found live in the heap, and

@@ -24,11 +24,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestSmallHeapMayGrowByAFixedAmountAndALargeOneByLessThanTwice(t *testing.T) {
+func TestSmallHeapIsLeftAloneAndALargeOneGrowsByLessThanTwice(t *testing.T) {
 	t.Parallel()
 	const mb = 1 << 20
 	for _, tt := range []struct{ used, least, most uint64 }{ // all in MB
-		{0, 48, 60}, {1, 48, 60}, {8, 55, 62}, {50, 120, 125}, {200, 340, 350}, {4000, 6000, 6100},
+		{0, 64, 66}, {1, 64, 66}, {8, 64, 66}, {50, 75, 77}, {200, 248, 250}, {4000, 4990, 5000},
 	} {
 		used := max(tt.used*mb, heapLeast)
 		next := (used + used*uint64(percent(tt.used*mb))/100) / mb
@@ -107,7 +107,7 @@ func TestGarbageOfASmallHeapIsCollectedSeldom(t *testing.T) {
 	var tuned, asSet uint64
 	fmt.Sscan(in(t, "garbage"), &tuned)
 	fmt.Sscan(in(t, "garbage", "GOGC=100"), &asSet)
-	if tuned < 5 || tuned > 16 { // 512 MB by 48
+	if tuned < 5 || tuned > 13 { // 512 MB by some 60
 		t.Errorf("%d collections", tuned)
 	}
 	if asSet < 4*tuned {
@@ -137,7 +137,7 @@ func TestHeapThatHasGrownDoesNotGetTheRoomOfASmallOne(t *testing.T) {
 	var goal uint64
 	if found := in(t, "growth"); found == "" {
 		t.Fatal("nothing found")
-	} else if fmt.Sscan(found, &goal); goal < 140 || goal > 200 {
+	} else if fmt.Sscan(found, &goal); goal < 115 || goal > 160 {
 		t.Errorf("200 MB may grow to %s %%", found)
 	}
 }
