@@ -241,7 +241,7 @@ func comes(ch <-chan string, want string) error {
 
 // A peer that has vanished, as when a machine sleeps or its network is gone, is
 // found dead on either leg: by keep-alive probes over HTTP/1.1, by PING over
-// HTTP/2.
+// HTTP/2, and where something is under way by the end of all tries to deliver it.
 func TestPeerThatVanishesIsFoundDead(t *testing.T) {
 	thorough(t) // it waits for most of a minute
 	t.Parallel()
@@ -252,9 +252,11 @@ func TestPeerThatVanishesIsFoundDead(t *testing.T) {
 	}{
 		{"client of an idle stream", "h1", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/idle") }},
 		{"client of an idle stream", "h2", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/idle") }},
+		{"client of a busy stream", "h1", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/talk") }},
 		{"client of a busy stream", "h2", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/talk") }},
 		{"server of an idle stream", "h1", func(h *halfOpen, p string) error { return h.serverVanishes(p, "/idle") }},
 		{"server of an idle stream", "h2", func(h *halfOpen, p string) error { return h.serverVanishes(p, "/idle") }},
+		{"server that was idle", "h1", (*halfOpen).keptConnectionVanishes},
 		{"server that was idle", "h2", (*halfOpen).keptConnectionVanishes},
 	} {
 		h := newHalfOpen(t, tt.proto)

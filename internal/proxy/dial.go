@@ -87,7 +87,10 @@ func (d *Dialer) Dial(ctx context.Context, authority string) (net.Conn, error) {
 func (d *Dialer) direct(ctx context.Context, authority string, screen func(netip.AddrPort) error) (net.Conn, error) {
 	nd := net.Dialer{
 		KeepAliveConfig: keepAlive,
-		ControlContext:  func(_ context.Context, _, address string, _ rawConn) error { return screenAddress(address, screen) },
+		ControlContext: func(_ context.Context, _, address string, c rawConn) error {
+			boundRetransmission(c)
+			return screenAddress(address, screen)
+		},
 	}
 	if d.o.Resolve == nil {
 		return nd.DialContext(ctx, "tcp", authority)

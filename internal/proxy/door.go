@@ -169,6 +169,9 @@ func (l *doorListener) Accept() (net.Conn, error) {
 	}
 	if t, ok := c.(*net.TCPConn); ok {
 		t.SetKeepAliveConfig(keepAlive)
+		if raw, err := t.SyscallConn(); err == nil {
+			boundRetransmission(raw)
+		}
 	}
 	return &http1Conn{Conn: c}, nil
 }
