@@ -9,10 +9,14 @@ import (
 // newClient returns a client of a route. Clients share nothing: one that speaks
 // HTTP/2 has one connection for as long as the server lets it.
 func newClient(r route, roots *x509.CertPool, w work) *http.Client {
+	kept := w.clients
+	if w.fresh {
+		kept = -1 // none
+	}
 	tr := &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: roots},
-		MaxIdleConnsPerHost: w.clients,
-		DisableKeepAlives:   w.fresh,
+		MaxIdleConnsPerHost: kept,
+		DisableKeepAlives:   w.closes,
 		ForceAttemptHTTP2:   w.h2,
 		ReadBufferSize:      32 << 10,
 	}

@@ -18,7 +18,7 @@ const module = "github.com/injectproxy/injectproxy"
 // profile, with the one thing more that writes it.
 func buildProgram(ctx context.Context, dir string, profile bool) (string, error) {
 	name := filepath.Join(dir, injectproxy)
-	args := []string{"build", "-o", name}
+	args := []string{"build", "-trimpath", "-pgo", guide(ctx), "-o", name}
 	if profile {
 		args = append(args, "-tags", "profile")
 	}
@@ -27,6 +27,20 @@ func buildProgram(ctx context.Context, dir string, profile bool) (string, error)
 		return "", fmt.Errorf("building %s (or say -bin): %w\n%s", injectproxy, err, out)
 	}
 	return name, nil
+}
+
+// guide returns the profile that releases are optimised by (see .ci/release), or
+// what go build does without one.
+func guide(ctx context.Context) string {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", module+"/cmd/injectproxy").Output()
+	if err != nil {
+		return "off" // building fails as well, and says why
+	}
+	name := filepath.Join(strings.TrimSpace(string(dir)), "serve.pgo")
+	if _, err := os.Stat(name); err != nil {
+		return "off"
+	}
+	return name
 }
 
 func injectproxyInstalled(r *rig) (string, bool) {

@@ -10,6 +10,7 @@ type work struct {
 	clients     int   // that send side by side, or streams
 	size        int64 // of a body, where it is not 1 KiB
 	fresh       bool  // a connection for each request
+	closes      bool  // and the request says that it is the last: Connection: close
 	chunked     bool  // the length of the body is not told
 	hosts       int   // asked for in one measurement, none of which was asked for before
 	h2          bool  // between client and proxy
@@ -39,8 +40,9 @@ func works() []work {
 		{name: "keepalive1", about: "1 KiB answers, 1 client that keeps its connection", kind: requests, path: "/small", clients: 1},
 		{name: "keepalive", about: "1 KiB answers, 32 clients that keep their connections", kind: requests, path: "/small", clients: 32},
 		{name: "keepalive-h2", about: "1 KiB answers, 32 clients on one HTTP/2 connection", kind: requests, path: "/small", clients: 32, h2: true},
-		{name: "newconn", about: "1 KiB answers, 16 clients, a connection for each request", kind: requests, path: "/small", clients: 16, fresh: true},
-		{name: "newhost", about: "the same, each to a host that was never asked for", kind: requests, path: "/small", clients: 16, fresh: true, hosts: 1000},
+		{name: "newconn", about: "1 KiB answers, 16 clients, a connection for each request, which says so (Connection: close)", kind: requests, path: "/small", clients: 16, fresh: true, closes: true},
+		{name: "newconn-silent", about: "the same, and the request does not say so", kind: requests, path: "/small", clients: 16, fresh: true},
+		{name: "newhost", about: "a connection for each request, to a host that was never asked for", kind: requests, path: "/small", clients: 16, fresh: true, closes: true, hosts: 1000},
 		{name: "download", about: "answers of 64 MiB, 2 clients", kind: transfer, path: "/big", clients: 2, size: 64 << 20},
 		{name: "upload", about: "requests of 64 MiB, 2 clients", kind: transfer, path: "/sink", clients: 2, size: 64 << 20},
 		{name: "upload-chunked", about: "the same, their length not told", kind: transfer, path: "/sink", clients: 2, size: 64 << 20, chunked: true},
