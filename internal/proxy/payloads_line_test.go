@@ -41,7 +41,7 @@ var requestLines = []payload{
 	{name: "SOH in the target", answers: "400", raw: "GET {T}/v1/x\x01 HTTP/1.1\r\nHost: {A}\r\n\r\n" + hid},
 	{name: "DEL in the target", answers: "400", raw: "GET {T}/v1/x\x7f HTTP/1.1\r\nHost: {A}\r\n\r\n" + hid},
 	{name: "NUL in the query", answers: "400", raw: "GET {T}/v1/x?\x00 HTTP/1.1\r\nHost: {A}\r\n\r\n" + hid},
-	{name: "a fragment", answers: "400 200", door: "-", meant: []string{}, raw: "GET {T}/v1/x#y HTTP/1.1\r\nHost: {A}\r\n\r\n"},
+	{name: "a fragment", answers: "400 200", meant: []string{}, raw: "GET {T}/v1/x#y HTTP/1.1\r\nHost: {A}\r\n\r\n"},
 	{name: "a version in the target", answers: "400", raw: "GET {T}/v1/x HTTP/1.1 HTTP/1.1\r\nHost: {A}\r\n\r\n" + hid},
 	{name: "a target of great length", answers: "200 200", meant: []string{"/v1/" + strings.Repeat("x", 60<<10)}, raw: "GET {T}/v1/" + strings.Repeat("x", 60<<10) + " HTTP/1.1\r\nHost: {A}\r\n\r\n"},
 	{name: "a target that is too long", answers: "431", raw: "GET {T}/v1/" + strings.Repeat("x", 300<<10) + " HTTP/1.1\r\nHost: {A}\r\n\r\n" + hid},
@@ -94,6 +94,9 @@ var targets = []payload{
 	{name: "CONNECT of a path", answers: "421", raw: "CONNECT /v1/x HTTP/1.1\r\nHost: {A}\r\n\r\n" + hid},
 	{name: "TRACE", answers: "405 200", meant: []string{}, raw: "TRACE /v1/x HTTP/1.1\r\nHost: {A}\r\n\r\n"},
 	{name: "TRACE with a request for a body", answers: "405 200", meant: []string{}, raw: "TRACE /v1/x HTTP/1.1\r\nHost: {A}\r\nContent-Length: {N}\r\n\r\n" + hid},
+	{name: "scheme without slashes", answers: "400 200", meant: []string{}, raw: "GET https:/v1/x HTTP/1.1\r\nHost: {A}\r\n\r\n"},
+	{name: "scheme without a host", answers: "400 200", meant: []string{}, raw: "GET https:///v1/x HTTP/1.1\r\nHost: {A}\r\n\r\n"},
+	{name: "backslashes for slashes", answers: "400 200", meant: []string{}, raw: "GET https:\\\\evil.test\\v1 HTTP/1.1\r\nHost: {A}\r\n\r\n"},
 	{name: "out of the prefix", answers: "200 200", meant: []string{"/v1/../v2"}, raw: "GET /v1/../v2 HTTP/1.1\r\nHost: {A}\r\n\r\n"},
 	{name: "out of the prefix by a backslash", answers: "200 200", meant: []string{"/v1/..\\v2"}, raw: "GET /v1/..\\v2 HTTP/1.1\r\nHost: {A}\r\n\r\n"},
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 
 	"github.com/injectproxy/injectproxy/internal/record"
 )
@@ -14,6 +15,10 @@ import (
 // servePlain forwards an http:// request: as it is, and never with a token. Its
 // target decides where to, as RFC 9112, section 3.2.2 has it.
 func (p *Proxy) servePlain(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.RequestURI, "#") { // no target has a fragment: RFC 9112, section 3.2
+		malformedRequest("Its target has a fragment.").write(w, r)
+		return
+	}
 	x := &exchange{route: p.plain, upstream: r.URL.Host, host: r.URL.Host, url: *r.URL}
 	p.forward(r.Context(), p.newResponse(w, r, new(record.Record)), r, x)
 }

@@ -66,6 +66,8 @@ func originForm(r *http.Request) (string, *Answer) {
 		return "", malformedRequest("Its path is not a path.")
 	case r.URL.Scheme != "https":
 		return "", misdirected("The request is for another scheme than https.")
+	case r.URL.Host == "": // RFC 9110, section 4.2.2
+		return "", malformedRequest("Its target is a URL without a host.")
 	case r.URL.User != nil:
 		return "", malformedRequest("Its target has user information.")
 	}
