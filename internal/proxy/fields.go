@@ -89,7 +89,7 @@ func screenTrailer(fields http.Header) *trailer {
 		t.declared = make(map[string]bool, len(fields))
 	}
 	for name := range fields {
-		if hopByHop(name) || !httpguts.ValidTrailerHeader(name) {
+		if hopByHop(name) || !httpguts.ValidTrailerHeader(name) || !httpguts.ValidHeaderFieldName(name) {
 			delete(fields, name)
 		} else {
 			t.declared[name] = true
