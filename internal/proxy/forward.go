@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -76,8 +77,15 @@ func (x *exchange) request(ctx context.Context, out *response, r *http.Request) 
 func (x *exchange) send(req *http.Request) (*http.Response, error) {
 	res, err := x.route.RoundTrip(req)
 	x.early.end()
-	if err != nil || x.body == nil {
-		return res, err
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode < 100 || res.StatusCode > 999 {
+		res.Body.Close()
+		return nil, fmt.Errorf("the upstream answered with status %d", res.StatusCode)
+	}
+	if x.body == nil {
+		return res, nil
 	}
 	if broken := x.body.failed.Load(); broken != nil {
 		res.Body.Close()
@@ -122,6 +130,11 @@ func (e *early) pass(status int, fields textproto.MIMEHeader) error {
 	if e.over {
 		return nil
 	}
+	if status == http.StatusSwitchingProtocols {
+		// HTTP/2 has no such answer (RFC 9113, section 8.6), and an HTTP/1 client
+		// would take it for the last one.
+		return errors.New("the upstream switched protocols in HTTP/2")
+	}
 	h := e.out.Header()
 	answerFields(h, http.Header(fields))
 	e.out.WriteHeader(status)
@@ -154,7 +167,13 @@ func (p *Proxy) deliver(out *response, req *http.Request, x *exchange, res *http
 		}
 	}
 	out.WriteHeader(res.StatusCode)
-	if err := out.copy(req, res); err != nil {
+	err := out.copy(req, res)
+	if err == nil && res.ContentLength < 0 && res.Body != http.NoBody {
+		// Cutting a request ends its connection in good order. An upstream that
+		// ends its answer because of that must not have it pass for whole.
+		err = req.Context().Err()
+	}
+	if err != nil {
 		p.o.Log.Debug("answer broke off", "authority", x.upstream, "error", err.Error())
 		panic(http.ErrAbortHandler)
 	}
@@ -176,7 +195,6 @@ func announce(h, trailer http.Header) {
 
 // trailers sends fields behind the body, whether or not they were announced.
 func (w *response) trailers(fields http.Header, announced int) {
-	w.flush() // behind this net/http computes no length for a short body
 	prefix := http.TrailerPrefix
 	if len(fields) == announced {
 		prefix = ""

@@ -46,6 +46,8 @@ var hostileAnswers = []hostileAnswer{
 	{name: "shorter than its length", ends: true, want: "200 hello!", raw: ok + "Content-Length: 6\r\n\r\nhello"},
 	{name: "malformed trailer", want: "200 hello!", raw: ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX y\r\n\r\n"},
 	{name: "length for a trailer", kept: true, want: "200 hello", raw: ok + "Transfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n5\r\nhello\r\n0\r\nContent-Length: 100\r\nTransfer-Encoding: chunked\r\n\r\n"},
+	{name: "blank in a trailer's name", kept: true, want: "200 hello", raw: ok + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX Y : a\r\n\r\n"},
+	{name: "blank in an announced trailer's name", kept: true, want: "200 hello", raw: ok + "Transfer-Encoding: chunked\r\nTrailer: X Y\r\n\r\n5\r\nhello\r\n0\r\nX Y : a\r\n\r\n"},
 	{name: "control bytes in a trailer", want: "200 hello!", raw: ok + "Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n5\r\nhello\r\n0\r\nX: a\x00b\rc\x07\r\n\r\n"},
 
 	{name: "only LFs", kept: true, want: "200 hello", raw: "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello"},
@@ -66,6 +68,8 @@ var hostileAnswers = []hostileAnswer{
 	{name: "no reason", kept: true, want: "200 hello", raw: "HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "status of two digits", want: "502", raw: "HTTP/1.1 20 OK\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "status of four digits", want: "502", raw: "HTTP/1.1 2000 OK\r\nContent-Length: 5\r\n\r\nhello"},
+	{name: "status 000", want: "502", raw: "HTTP/1.1 000 Nothing\r\nContent-Length: 5\r\n\r\nhello"},
+	{name: "status 099", want: "502", raw: "HTTP/1.1 099 Less\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "status 999", kept: true, want: "999 hello", raw: "HTTP/1.1 999 More\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "signed status", want: "502", raw: "HTTP/1.1 -20 OK\r\nContent-Length: 5\r\n\r\nhello"},
 	{name: "no version", want: "502", raw: "200 OK\r\nContent-Length: 5\r\n\r\nhello"},
@@ -81,5 +85,7 @@ var hostileAnswers = []hostileAnswer{
 	{name: "100 before", kept: true, want: "200 hello", raw: "HTTP/1.1 100 Continue\r\n\r\n" + ok + "Content-Length: 5\r\n\r\nhello"},
 	{name: "100 with a length", want: "502", raw: "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nhello" + ok + "Content-Length: 5\r\n\r\nhello"},
 	{name: "flood of 100", ends: true, want: "502", raw: strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100000)},
+	{name: "101 that nobody asked for", want: "502", raw: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello"},
+	{name: "101 to no protocol", want: "502", raw: "HTTP/1.1 101 Switching Protocols\r\n\r\nhello"},
 	{name: "only a 103", ends: true, want: "502", raw: "HTTP/1.1 103 Early Hints\r\n\r\n"},
 }

@@ -85,6 +85,25 @@ func wantTrailer(t *testing.T, res *http.Response, body string, announced bool) 
 	}
 }
 
+// Where all is there at once, net/http would say how long the body is, and then
+// there is no room for a trailer.
+func TestTrailerOfAnAnswerInOnePieceReachesTheClient(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "2\r\nhi\r\n"} {
+		for _, announced := range []string{"", "Trailer: X-Sum\r\n"} {
+			origins := newOrigins(t)
+			api := origins.scripted(t, "api.test", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"+announced+"\r\n"+body+"0\r\nX-Sum: 1\r\n\r\n")
+			w := newWorld(t, origins, worldOptions{prefixes: []string{"https://" + api + "/v1"}})
+			for client, r := range map[string]reply{
+				"h1": rawHTTP1(t, w.tlsTo(api, "http/1.1"), "GET", get1("/v1/x", api)),
+				"h2": newHTTP2Raw(t, w.tlsTo(api, "h2")).request(get2("/v1/x", api), "", nil),
+			} {
+				wantOnly(t, client+" trailer behind "+strconv.Quote(announced+body), r.trailer, "X-Sum")
+			}
+		}
+	}
+}
+
 // HTTP/2 allows trailers behind a body of declared length, HTTP/1.1 does not.
 func TestTrailersBehindADeclaredLength(t *testing.T) {
 	t.Parallel()

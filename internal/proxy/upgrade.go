@@ -19,7 +19,7 @@ import (
 func (p *Proxy) upgrade(out *response, req *http.Request, x *exchange, res *http.Response, wanted string) {
 	defer res.Body.Close()
 	upstream, ok := res.Body.(io.ReadWriteCloser)
-	if got := upgradeType(res.Header); !ok || wanted == "" || !strings.EqualFold(got, wanted) {
+	if got := upgradeType(res.Header); !ok || !strings.EqualFold(got, wanted) {
 		p.failed(out, req, x, fmt.Errorf("the upstream switched to protocol %q where %q was asked for", got, wanted))
 		return
 	}
