@@ -57,6 +57,10 @@ var rooms = map[string][]string{
 	"internal/trust":     nil,
 }
 
+// holders are the packages that hold a body for longer than it takes to pass it
+// on. None of them can write it to a disk.
+var holders = []string{"internal/replay", "internal/retry", "internal/session"}
+
 // banned are identifiers that no product code mentions, each with the reason.
 var banned = map[string]string{
 	"GoproxyCa":          "its private key is public",
@@ -92,6 +96,8 @@ func TestWallsSeeEachBreach(t *testing.T) {
 		{"goproxy outside of proxy", "cmd/injectproxy/x.go", `import _ "` + goproxy + `"`, "only internal/proxy imports goproxy"},
 		{"a part of goproxy outside of proxy", "internal/ca/x.go", `import _ "` + goproxy + `/ext/auth"`, "only internal/proxy imports goproxy"},
 		{"net/http in match", "internal/match/x.go", `import _ "net/http"`, "internal/match imports no net/http"},
+		{"file where bodies are held", "internal/replay/x.go", `import _ "os"`, "internal/replay holds bodies, and has no way to a disk"},
+		{"system call where bodies are held", "internal/session/x.go", `import _ "golang.org/x/sys/unix"`, "internal/session holds bodies"},
 		{"behind a build tag", "internal/match/x_windows.go", `import _ "net/http/httptrace"`, "internal/match imports no net/http"},
 		{"banned selector", "internal/proxy/x.go", "import g \"" + goproxy + "\"\nvar x = g.GoproxyCa", "internal/proxy/x.go:3: mentions GoproxyCa"},
 		{"interception of goproxy's own beside the rival", "bench/sidebyside/x.go", "import \"crypto/tls\"\nfunc ConnectMitm(*tls.Config) {}", "mentions ConnectMitm"},
@@ -113,6 +119,23 @@ func TestWallsSeeEachBreach(t *testing.T) {
 				t.Errorf("violations: %q, want one with %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A body is held in memory, within retry.memory, or not at all.
+func TestWhatHoldsBodiesHasNoWayToADisk(t *testing.T) {
+	for _, room := range holders {
+		if _, ok := rooms[room]; !ok {
+			t.Errorf("%s has no row", room)
+		}
+		for _, p := range []string{"os", "os/exec", "syscall", "golang.org/x/sys/unix"} {
+			if refused(room, p) == "" {
+				t.Errorf("%s may import %s", room, p)
+			}
+		}
+	}
+	for _, v := range violations(t, os.DirFS("..")) {
+		t.Error(v)
 	}
 }
 
@@ -230,6 +253,9 @@ func refused(room, p string) string {
 	}
 	if within(p, "net/http") && room == "internal/match" {
 		return "internal/match imports no net/http"
+	}
+	if slices.Contains(holders, room) && (within(p, "os") || p == "syscall" || within(p, "golang.org/x/sys")) {
+		return room + " holds bodies, and has no way to a disk"
 	}
 	return ""
 }
