@@ -43,6 +43,12 @@ func generate(permit Permit, now time.Time) (chain, error) {
 	if err != nil {
 		return chain{}, err
 	}
+	return signedOnce(rootKey, permit, now)
+}
+
+// signedOnce returns what a root of that key and its one intermediate are. The
+// key is overwritten.
+func signedOnce(rootKey *ecdsa.PrivateKey, permit Permit, now time.Time) (chain, error) {
 	defer forget(rootKey)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

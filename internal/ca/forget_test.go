@@ -9,29 +9,28 @@ import (
 	"time"
 )
 
-// What is overwritten is the key itself, and only that one: the intermediate's
-// still signs, from what was made and from what was read.
+// What is overwritten is the root's key, once it has signed, and only that one:
+// the intermediate's still signs, from what was made and from what was read.
 func TestKeyThatIsForgottenIsOverwritten(t *testing.T) {
 	t.Parallel()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	//lint:ignore SA1019 the memory, not the number
-	scalar := key.D.Bits()
-	forget(key)
-	for i, word := range scalar {
-		if word != 0 {
-			t.Errorf("word %d is left", i)
-		}
-	}
 	permit, err := ParsePermit([]string{"corp.example"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := generate(permit, time.Now())
+	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
+	}
+	//lint:ignore SA1019 the memory, not the number
+	scalar := rootKey.D.Bits()
+	made, err := signedOnce(rootKey, permit, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, word := range scalar {
+		if word != 0 {
+			t.Errorf("word %d of the root's key is left", i)
+		}
 	}
 	file, err := made.encode()
 	if err != nil {
