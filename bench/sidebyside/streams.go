@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -102,6 +103,8 @@ func (s *streams) read(ctx context.Context, res *http.Response) {
 	}
 	if err := lines.Err(); err != nil {
 		s.fail(err)
+	} else if s.work.events == 0 {
+		s.fail(errors.New("a stream that was to stay open has ended"))
 	} else if len(lags) != s.work.events {
 		s.fail(fmt.Errorf("a stream ended after %d of %d events", len(lags), s.work.events))
 	}
