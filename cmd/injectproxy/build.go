@@ -146,7 +146,7 @@ func identityTransport(proxyFor func(*url.URL) (*url.URL, error), trust *tls.Con
 		Proxy:               func(r *http.Request) (*url.URL, error) { return proxyFor(r.URL) },
 		TLSClientConfig:     trust.Clone(),
 		ForceAttemptHTTP2:   true,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: 3 * time.Second, PingTimeout: 2 * time.Second},
 		TLSHandshakeTimeout: 10 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 	}

@@ -46,7 +46,6 @@ var weakening = map[string]string{
 	"httplaxcontentlength=1": "an empty Content-Length is taken for none",
 	"httpmuxgo121=1":         "the status page is read by the rules of another time",
 	"rsa1024min=0":           "keys that can be broken are accepted",
-	"tls10server=1":          "TLS 1.0 is accepted",
 	"tls3des=1":              "3DES is accepted",
 	"tlsmlkem=0":             "what is recorded today may be read by a quantum computer",
 	"tlsrsakex=1":            "a stolen key opens what was recorded before",
