@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -145,8 +146,8 @@ func (h *halfOpen) client(proto string) (c *http.Client, leave func()) {
 	var conns []net.Conn
 	c = clientOf(h.t, &url.URL{Scheme: "http", Host: h.b.addr}, h.b.root, proto)
 	c.Timeout = 0
-	c.Transport.(*http.Transport).Dial = func(network, address string) (net.Conn, error) {
-		conn, err := net.Dial(network, address)
+	c.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -248,17 +249,22 @@ func TestPeerThatVanishesIsFoundDead(t *testing.T) {
 	var all sync.WaitGroup
 	for _, tt := range []struct {
 		name, proto string
+		underWay    bool // something is, to who has vanished
 		f           func(h *halfOpen, proto string) error
 	}{
-		{"client of an idle stream", "h1", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/idle") }},
-		{"client of an idle stream", "h2", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/idle") }},
-		{"client of a busy stream", "h1", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/talk") }},
-		{"client of a busy stream", "h2", func(h *halfOpen, p string) error { return h.clientVanishes(p, "/talk") }},
-		{"server of an idle stream", "h1", func(h *halfOpen, p string) error { return h.serverVanishes(p, "/idle") }},
-		{"server of an idle stream", "h2", func(h *halfOpen, p string) error { return h.serverVanishes(p, "/idle") }},
-		{"server that was idle", "h1", (*halfOpen).keptConnectionVanishes},
-		{"server that was idle", "h2", (*halfOpen).keptConnectionVanishes},
+		{"client of an idle stream", "h1", false, func(h *halfOpen, p string) error { return h.clientVanishes(p, "/idle") }},
+		{"client of an idle stream", "h2", false, func(h *halfOpen, p string) error { return h.clientVanishes(p, "/idle") }},
+		{"client of a busy stream", "h1", true, func(h *halfOpen, p string) error { return h.clientVanishes(p, "/talk") }},
+		{"client of a busy stream", "h2", true, func(h *halfOpen, p string) error { return h.clientVanishes(p, "/talk") }},
+		{"server of an idle stream", "h1", false, func(h *halfOpen, p string) error { return h.serverVanishes(p, "/idle") }},
+		{"server of an idle stream", "h2", false, func(h *halfOpen, p string) error { return h.serverVanishes(p, "/idle") }},
+		{"server that was idle", "h1", true, (*halfOpen).keptConnectionVanishes},
+		{"server that was idle", "h2", true, (*halfOpen).keptConnectionVanishes},
 	} {
+		if tt.proto == "h1" && tt.underWay && !retransmissionCanBeBounded(t) {
+			t.Logf("%s, %s: not bounded by this kernel", tt.name, tt.proto)
+			continue
+		}
 		h := newHalfOpen(t, tt.proto)
 		all.Go(func() {
 			began := time.Now()
@@ -269,4 +275,13 @@ func TestPeerThatVanishesIsFoundDead(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// retransmissionCanBeBounded reports whether the kernel can (Linux 6.15): where it
+// cannot, an HTTP/1 peer to which something is under way is found dead when TCP gives up.
+func retransmissionCanBeBounded(t *testing.T) bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, 4000) == nil
 }
