@@ -254,7 +254,7 @@ func refused(room, p string) string {
 	if within(p, "net/http") && room == "internal/match" {
 		return "internal/match imports no net/http"
 	}
-	if slices.Contains(holders, room) && (within(p, "os") || p == "syscall" || within(p, "golang.org/x/sys")) {
+	if slices.Contains(holders, room) && (within(p, "os") || p == "io/ioutil" || p == "syscall" || within(p, "golang.org/x/sys")) {
 		return room + " holds bodies, and has no way to a disk"
 	}
 	return ""
