@@ -31,19 +31,23 @@ type Body struct {
 // has room for: the limit is for the declared length, or for an undeclared one
 // for what was sent before [Body.Halt].
 func Hold(req *http.Request, limit int64, memory *Budget) *Body {
-	b := &Body{req: req}
 	length := req.ContentLength
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
+		return &Body{req: req}
 	case length > limit:
-		b.flaw = ErrTooLarge
-	default:
-		if length == 0 {
-			length = -1 // net/http's way to say so when there is a body
-		}
-		b.spool = newSpool(req.Body, length, limit, memory)
+		return &Body{req: req, flaw: ErrTooLarge}
+	case length == 0:
+		length = -1 // net/http's way to say so when there is a body
 	}
-	return b
+	b := new(struct { // one piece of memory
+		Body
+		spool
+	})
+	b.spool.init(req.Body, length, limit, memory)
+	b.spool.http1 = req.ProtoMajor == 1
+	b.Body = Body{req: req, spool: &b.spool}
+	return &b.Body
 }
 
 // Attempt returns the request for one more attempt, whose body begins with the

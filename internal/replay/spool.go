@@ -12,37 +12,51 @@ var (
 )
 
 // firstChunk is what a body of undeclared length begins with: most are small.
-// Chunks double as long as the client fills them.
+// Chunks grow as long as the client fills them, so that a body that comes in
+// large pieces is soon read in just these.
 const firstChunk = 4 << 10
 
 // spool reads a client's body once, for however many attempts send it. Each
 // attempt has a [tap]; only the newest is live. What one attempt has read is
 // held for the next until the outcome is known, then only passed on.
 //
-// A goroutine makes each read of the client's body, so that an attempt can
-// leave while the client is silent: before it tries another connection,
-// net/http waits for the reader of the failed one. What such a read yields
-// belongs to the next attempt. The read ends with the client's next byte, or
-// when the client's body is closed, which [spool.finish] sees to.
+// A goroutine makes each read of a body that can be sent again, so that an
+// attempt can leave while the client is silent: before it tries another
+// connection, net/http waits for the reader of the failed one. What such a read
+// yields belongs to the next attempt. The read ends with the client's next byte,
+// or when the client's body is closed, which [spool.finish] sees to. A body that
+// was let go because it is large has no other attempt, and over HTTP/1, where
+// net/http interrupts no reader, its last reads it like one that is not held.
 type spool struct {
 	src      io.ReadCloser
 	declared int64 // length, or -1
 	limit    int64
+	http1    bool // the client's protocol, and the upstream's
 
 	mu      sync.Mutex
+	turn    sync.Cond // of what a tap waits for: the end of a read, of a halt, of itself
 	tee     tee
 	live    *tap
-	size    int           // of the next chunk, where no length is declared
-	reading chan struct{} // closed when the read under way has ended; nil if there is none
-	thaw    chan struct{} // closed when reading may go on; nil unless it is halted
-	err     error         // what the client's body ended with
-	passing bool          // only what the live tap has yet to send is held
-	lost    error         // why the body was let go before the outcome was known
+	first   tap
+	size    int    // of the next chunk, where no length is declared
+	room    []byte // what the goroutine reads into
+	reading bool   // a read is under way
+	halted  bool   // no other read begins
+	err     error  // what the client's body ended with
+	passing bool   // only what the live tap has yet to send is held
+	lost    error  // why the body was let go before the outcome was known
 	closed  bool
 }
 
 func newSpool(src io.ReadCloser, declared, limit int64, memory *Budget) *spool {
-	return &spool{src: src, declared: declared, limit: limit, size: firstChunk, tee: tee{memory: memory}}
+	s := new(spool)
+	s.init(src, declared, limit, memory)
+	return s
+}
+
+func (s *spool) init(src io.ReadCloser, declared, limit int64, memory *Budget) {
+	s.src, s.declared, s.limit, s.size = src, declared, limit, firstChunk
+	s.tee.memory, s.turn.L = memory, &s.mu
 }
 
 // open detaches the attempt before, if there was one, and returns a reader of
@@ -50,11 +64,16 @@ func newSpool(src io.ReadCloser, declared, limit int64, memory *Budget) *spool {
 func (s *spool) open() (io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.passing && (s.tee.end > 0 || s.reading != nil) {
+	if s.passing && (s.tee.end > 0 || s.reading) {
 		return nil, errNotHeld
 	}
-	s.detach()
-	s.live = &tap{s: s, done: make(chan struct{})}
+	if s.live == nil {
+		s.live = &s.first
+	} else {
+		s.detach()
+		s.live = new(tap)
+	}
+	s.live.s = s
 	s.resume()
 	return s.live, nil
 }
@@ -64,9 +83,7 @@ func (s *spool) open() (io.ReadCloser, error) {
 func (s *spool) halt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.thaw == nil {
-		s.thaw = make(chan struct{})
-	}
+	s.halted = true
 }
 
 // flaw says why the body cannot be sent again, if it cannot.
@@ -117,17 +134,13 @@ func (s *spool) finish() {
 // The rest is called with the lock held.
 
 func (s *spool) detach() {
-	if s.live != nil && !s.live.closed {
-		s.live.closed = true
-		close(s.live.done)
-	}
+	s.live.closed = true
+	s.turn.Broadcast()
 }
 
 func (s *spool) resume() {
-	if s.thaw != nil {
-		close(s.thaw)
-		s.thaw = nil
-	}
+	s.halted = false
+	s.turn.Broadcast()
 }
 
 // close closes the client's body, once. A server's body waits in its Close for
@@ -156,10 +169,10 @@ func (s *spool) pass(why error) {
 // free frees what the live attempt no longer needs.
 func (s *spool) free() {
 	if s.live.closed {
-		s.tee.drop(s.reading != nil)
+		s.tee.drop(s.reading)
 		return
 	}
-	s.tee.trim(s.live.offset, s.reading != nil)
+	s.tee.trim(s.live.offset, s.reading)
 }
 
 // fetch starts a read of the client's body. If there is no memory to hold what
@@ -177,25 +190,40 @@ func (s *spool) fetch() {
 		s.pass(ErrNoRoom)
 		room = s.tee.room(size, false)
 	}
-	s.reading = make(chan struct{})
-	go s.read(room)
+	s.room, s.reading = room, true
+	go s.read()
 }
 
 // read makes one read of the client's body. It is called without the lock.
-func (s *spool) read(room []byte) {
-	n, err := s.src.Read(room)
+func (s *spool) read() {
+	n, err := s.src.Read(s.room)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tee.commit(n)
-	s.err = err
-	close(s.reading)
-	s.reading = nil
-	if n == len(room) {
-		s.size = min(2*s.size, chunkSize)
+	s.ended(n, err)
+	if n == len(s.room) {
+		s.size = int(min(3*s.tee.end, chunkSize))
 	}
+	s.room = nil
 	// What comes in while reading is halted had not been sent when the refusal
 	// arrived, and does not count.
-	if s.tee.end > s.limit && s.thaw == nil && !s.passing {
+	if s.tee.end > s.limit && !s.halted && !s.passing {
 		s.pass(ErrTooLarge)
 	}
+}
+
+// straight makes one read of the client's body for the live tap, of which
+// nothing is held any more. It is called with the lock held, and reads without.
+func (s *spool) straight(p []byte) (n int, err error) {
+	s.reading = true
+	defer func() { s.ended(n, err) }()
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	return s.src.Read(p)
+}
+
+// ended takes note of what came of a read.
+func (s *spool) ended(n int, err error) {
+	s.tee.commit(n)
+	s.err, s.reading = err, false
+	s.turn.Broadcast()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -251,6 +252,49 @@ func TestWholeIsWhatWasSent(t *testing.T) {
 	}
 }
 
+// spy notes into what its last Read read.
+type spy struct {
+	io.Reader
+	into []byte
+}
+
+func (s *spy) Read(p []byte) (int, error) { s.into = p; return s.Reader.Read(p[:min(len(p), 10_000)]) }
+func (s *spy) Close() error               { return nil }
+
+func TestLargeBodyIsNeitherHeldNorCopied(t *testing.T) {
+	t.Parallel()
+	const limit = 100_000
+	data := bytes.Repeat([]byte("0123456789"), limit/5)
+	for name, major := range map[string]int{"HTTP/1": 1, "HTTP/2": 2} {
+		src, memory := &spy{Reader: bytes.NewReader(data)}, NewBudget(1<<20)
+		b := Hold(&http.Request{Body: src, ContentLength: -1, ProtoMajor: major}, limit, memory)
+		req, _ := b.Attempt()
+		got := make([]byte, len(data))
+		for n := 0; n < len(data); {
+			m, err := req.Body.Read(got[n:])
+			if m == 0 {
+				t.Fatalf("%s: %v after %d bytes", name, err, n)
+			}
+			// Over HTTP/2 an attempt can still be told to leave while it waits.
+			if large := n > limit+chunkSize; large && (&src.into[0] == &got[n]) != (major == 1) {
+				t.Errorf("%s: at %d the body is not read as it should", name, n)
+			}
+			n += m
+		}
+		if !bytes.Equal(got, data) {
+			t.Errorf("%s: another body is sent", name)
+		}
+		if why, held := b.Flaw(), memory.Held(); why != ErrTooLarge || held != 0 {
+			t.Errorf("%s: %v, %d bytes are held", name, why, held)
+		}
+		if n, err := req.Body.Read(got); n != 0 || err != io.EOF {
+			t.Errorf("%s: behind the end there are %d bytes, %v", name, n, err)
+		}
+		b.Finish()
+		req.Body.Close()
+	}
+}
+
 // slow is a client whose bytes come when they are released, closed or not.
 type slow struct {
 	io.Reader
@@ -288,8 +332,16 @@ func TestBodyWhoseBytesCameTooLateIsNotSentAsAnEmptyOne(t *testing.T) {
 	s.finish()
 }
 
+// inFlight returns a channel that is closed when no read is under way.
 func (s *spool) inFlight() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reading
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for s.reading {
+			s.turn.Wait()
+		}
+	}()
+	return done
 }

@@ -3,57 +3,54 @@ package replay
 import "io"
 
 // tap is one attempt's view of a [spool], from the body's first byte on. Close
-// makes a Read that waits return, and leaves the client's body open as long as
-// another attempt may want it.
+// makes a Read that waits return, unless it waits for the client itself, and
+// leaves the client's body open as long as another attempt may want it.
 type tap struct {
 	s      *spool
-	done   chan struct{} // closed together with the tap
-	offset int64         // of the next byte; guarded by s.mu, like closed
+	offset int64 // of the next byte; guarded by s.mu, like what follows
 	closed bool
 	ended  bool // the end of the body was read
 }
 
 // Read implements [io.Reader].
-func (t *tap) Read(p []byte) (int, error) {
+func (t *tap) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for {
-		n, wait, err := t.next(p)
-		if wait == nil {
-			return n, err
-		}
-		select {
-		case <-wait:
-		case <-t.done:
+		switch {
+		case t.closed:
+			return 0, errDetached
+		case t.offset < s.tee.end:
+			return t.result(t.held(p))
+		case s.err != nil:
+			return t.result(0)
+		case s.reading || s.halted:
+			s.turn.Wait()
+		case s.http1 && s.lost == ErrTooLarge:
+			n, _ := s.straight(p)
+			if t.closed {
+				return 0, errDetached
+			}
+			t.offset += int64(n)
+			return t.result(n)
+		default:
+			s.fetch()
 		}
 	}
 }
 
-// next returns bytes, an error, or what has to be waited for.
-func (t *tap) next(p []byte) (n int, wait <-chan struct{}, err error) {
-	s := t.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case t.closed:
-		return 0, nil, errDetached
-	case t.offset < s.tee.end:
-		n = t.held(p)
-		if t.offset == s.tee.end {
-			err = s.err // with the last bytes, so that HTTP/2 can end the stream in their frame
-		}
-		t.ended = err == io.EOF
-		return n, nil, err
-	case s.err != nil:
-		t.ended = s.err == io.EOF
-		return 0, nil, s.err
-	case s.thaw != nil:
-		return 0, s.thaw, nil
-	case s.reading == nil:
-		s.fetch()
+// result is what a Read of n bytes returns. An error comes with the last bytes,
+// so that HTTP/2 can end the stream in their frame.
+func (t *tap) result(n int) (int, error) {
+	if t.offset < t.s.tee.end {
+		return n, nil
 	}
-	return 0, s.reading, nil
+	t.ended = t.s.err == io.EOF
+	return n, t.s.err
 }
 
 // held copies what is there.

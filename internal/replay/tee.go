@@ -5,9 +5,10 @@ package replay
 type tee struct {
 	memory *Budget
 	chunks []chunk
-	spare  []byte // an uncounted chunk to use again
-	start  int64  // offset of the first chunk's first byte in the body
-	end    int64  // offset behind the last byte
+	first  [1]chunk // of a small body all there are
+	spare  []byte   // an uncounted chunk to use again
+	start  int64    // offset of the first chunk's first byte in the body
+	end    int64    // offset behind the last byte
 }
 
 type chunk struct {
@@ -26,6 +27,9 @@ func (t *tee) room(size int, counted bool) []byte {
 	data := t.chunk(size, counted)
 	if data == nil {
 		return nil
+	}
+	if t.chunks == nil {
+		t.chunks = t.first[:0]
 	}
 	t.chunks = append(t.chunks, chunk{data: data, counted: counted})
 	return data[:cap(data)]
