@@ -5,11 +5,15 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log"
+	"log/slog"
 	"os"
 
 	"github.com/pkg/browser"
 
 	"github.com/injectproxy/injectproxy/internal/collector"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
 func main() {
@@ -17,6 +21,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "warning:", err)
 	}
 	collector.Tune()
+	log.SetOutput(io.Discard) // until a command has a log: see libraries
 	// What opens a browser prints what it likes, and our stdout is data.
 	browser.Stdout = os.Stderr
 	os.Exit(profiled(func() int { return run(os.Args[1:], os.Stdout, os.Stderr) }))
@@ -35,4 +40,11 @@ func profiled(run func() int) (status int) {
 		return max(status, exitFailed)
 	}
 	return status
+}
+
+// libraries has what libraries say by package log's own logger written to l.
+// The Transport of net/http knows no other, and quotes what an upstream sent.
+func libraries(l *slog.Logger) {
+	log.SetFlags(0)
+	log.SetOutput(telemetry.LibraryLog(l, "net/http").Writer())
 }

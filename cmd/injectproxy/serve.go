@@ -83,6 +83,7 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	if err != nil {
 		return err
 	}
+	libraries(log)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

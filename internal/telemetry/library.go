@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"log"
 	"log/slog"
@@ -13,7 +14,8 @@ import (
 // of l with the attribute library: a panic at level error, what clients cause
 // by leaving or by not trusting us at debug, other complaints at warn, of which
 // that no connection can be accepted comes once a minute at most. Queries and
-// credentials in URLs are masked, whatever l does.
+// credentials in URLs are masked, and what is quoted of an answer is left out,
+// whatever l does.
 func LibraryLog(l *slog.Logger, library string) *log.Logger {
 	return log.New(&libraryWriter{log: l.With("library", library)}, "", 0)
 }
@@ -30,6 +32,8 @@ type libraryWriter struct {
 // Write logs one message. Package log calls it once for each, and never twice
 // at once.
 func (w *libraryWriter) Write(p []byte) (int, error) {
+	said := len(p)
+	p = unquoted(p)
 	level := levelOf(string(p))
 	if strings.HasPrefix(string(p), "http: Accept error: ") {
 		if now := time.Now(); now.Sub(w.accepted) >= acceptPause {
@@ -39,7 +43,7 @@ func (w *libraryWriter) Write(p []byte) (int, error) {
 		}
 	}
 	if !w.log.Enabled(context.Background(), level) {
-		return len(p), nil
+		return said, nil
 	}
 	message, stack, _ := strings.Cut(strings.TrimSpace(string(mask(p))), "\n")
 	var attrs []slog.Attr
@@ -47,7 +51,16 @@ func (w *libraryWriter) Write(p []byte) (int, error) {
 		attrs = append(attrs, slog.String("stack", stack))
 	}
 	w.log.LogAttrs(context.Background(), level, hideQueries(message), attrs...)
-	return len(p), nil
+	return said, nil
+}
+
+// unquoted returns message without what it quotes of an upstream's bytes, which
+// may be of a body. net/http does so of what comes behind an answer.
+func unquoted(message []byte) []byte {
+	if before, _, ok := bytes.Cut(message, []byte(" starting with ")); ok {
+		return before
+	}
+	return message
 }
 
 // noise is how messages read that are no one's fault here: what goproxy says
