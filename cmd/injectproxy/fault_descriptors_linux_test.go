@@ -144,6 +144,34 @@ func TestNoDescriptorForAnUpstreamIsToldAsThat(t *testing.T) {
 	must(t, open.echo())
 }
 
+// Telling whose process a client is takes a descriptor. Without one nothing is
+// known against the client: it is not let in, and not asked for a password.
+func TestNoDescriptorToTellTheClientByIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	d, _ := openBoth(t, "")
+	before := d.descriptors()
+	c, err := net.Dial("tcp", d.addr)
+	must(t, err)
+	defer c.Close()
+	other, err := net.Dial("tcp", d.addr)
+	must(t, err)
+	defer other.Close()
+	c.SetDeadline(time.Now().Add(guard))
+	until(t, "the clients are in", func() bool { return d.descriptors() == before+2 })
+	d.mayOpen(0)
+	const request = "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n"
+	io.WriteString(c, request)
+	if p := answerOn(t, c).problem(t, http.StatusServiceUnavailable); p.Type != "urn:injectproxy:problem:out-of-descriptors" || p.Error != nil {
+		t.Errorf("%+v", p)
+	}
+	other.Close()
+	until(t, "a descriptor is given back", func() bool { return d.descriptors() == before+1 })
+	io.WriteString(c, request)
+	if r := answerOn(t, c); r.status != http.StatusMethodNotAllowed { // it is in
+		t.Errorf("once there is one: status %d", r.status)
+	}
+}
+
 // anybody is admitted: telling whose process a client is takes a descriptor.
 const anybody = "[access]\nmode = \"open\""
 

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // Challenge is the Proxy-Authenticate value that goes with a refusal. Clients
@@ -59,22 +60,27 @@ func New(name string, c Credential) (*Policy, error) {
 // Peer is the other end of one accepted connection. It may be used
 // concurrently, and holds on to nothing but the connection's addresses.
 type Peer struct {
-	policy   *Policy
-	stranger func() string
+	policy        *Policy
+	remote, local net.Addr
+
+	mu     sync.Mutex
+	judged bool  // by the kernel, and for good
+	why    error // the client is a stranger; nil if it is not
 }
 
 // Peer returns the peer of c, a connection that a listener of this process
 // accepted. It costs nothing: the kernel is asked when [Peer.Admit] first has
-// to know, and once for the life of the connection.
+// to know, and once for the life of the connection unless it could not be asked
+// for want of a free descriptor.
 func (p *Policy) Peer(c net.Conn) *Peer {
-	remote, local := c.RemoteAddr(), c.LocalAddr()
-	return &Peer{policy: p, stranger: sync.OnceValue(func() string { return stranger(remote, local) })}
+	return &Peer{policy: p, remote: c.RemoteAddr(), local: c.LocalAddr()}
 }
 
 // Admit returns nil if a request may be served whose Proxy-Authorization
 // fields have the given values, and otherwise why not, in words that hold no
 // part of those values and may be shown to the client. The answer to a
-// refusal is 407 with [Challenge].
+// refusal is 407 with [Challenge]; one that is EMFILE or ENFILE says nothing of
+// the client, who may come again.
 func (p *Peer) Admit(proxyAuthorization []string) error {
 	_, err := p.Client(proxyAuthorization)
 	return err
@@ -97,13 +103,24 @@ func (p *Peer) admit(proxyAuthorization []string) error {
 		return p.policy.credential.check(proxyAuthorization)
 	}
 	why := p.stranger()
-	if why == "" {
+	if why == nil {
 		return nil
 	}
 	if err := p.policy.credential.check(proxyAuthorization); err != nil {
-		return fmt.Errorf("%s, and %w", why, err)
+		return fmt.Errorf("%w, and %w", why, err)
 	}
 	return nil
+}
+
+// stranger is [stranger] of the peer.
+func (p *Peer) stranger() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.judged {
+		p.why = stranger(p.remote, p.local)
+		p.judged = !errors.Is(p.why, syscall.EMFILE) && !errors.Is(p.why, syscall.ENFILE)
+	}
+	return p.why
 }
 
 // nobody is the user that the kernel names for users it cannot express in our
@@ -111,24 +128,24 @@ func (p *Peer) admit(proxyAuthorization []string) error {
 const nobody = 65534
 
 // stranger returns why the process at the other end of the connection is not
-// known to be ours, or "" if it is.
-func stranger(remote, local net.Addr) string {
+// known to be ours, or nil if it is.
+func stranger(remote, local net.Addr) error {
 	client, ok := addrPort(remote)
 	if !ok || !client.Addr().IsLoopback() {
-		return "the client is not on loopback"
+		return errors.New("the client is not on loopback")
 	}
 	server, ok := addrPort(local)
 	if !ok {
-		return "the client's user cannot be told"
+		return errors.New("the client's user cannot be told")
 	}
 	uid, err := socketUser(client, server)
 	if err != nil {
-		return fmt.Sprintf("the client's user cannot be told (%v)", err)
+		return fmt.Errorf("the client's user cannot be told (%w)", err)
 	}
 	if uid == nobody || int64(uid) != int64(os.Geteuid()) {
-		return fmt.Sprintf("the client is another user (uid %d)", uid)
+		return fmt.Errorf("the client is another user (uid %d)", uid)
 	}
-	return ""
+	return nil
 }
 
 // addrPort returns the TCP address a with an IPv4-mapped address unmapped: a

@@ -20,6 +20,14 @@ type bodyWatch struct {
 	closed  atomic.Bool           // nobody may any more
 }
 
+// watch returns the body of r, nil for a request without one.
+func watch(r *http.Request) *bodyWatch {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	return &bodyWatch{ReadCloser: r.Body, trailer: screenTrailer(r.Trailer)}
+}
+
 // release waits until nobody uses the body, after interrupt has ended whatever
 // they wait for, and keeps it so.
 func (b *bodyWatch) release(interrupt func()) {

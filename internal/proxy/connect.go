@@ -10,13 +10,14 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/injectproxy/injectproxy/internal/match"
+	"github.com/injectproxy/injectproxy/internal/record"
 )
 
 type admitKey struct{}
 
 // withPeer remembers how the requests of c are judged.
 func (p *Proxy) withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, admitKey{}, p.o.Admit(c))
+	return context.WithValue(context.WithValue(ctx, http1Key{}, c), admitKey{}, p.o.Admit(c))
 }
 
 // nobody admits no request.
@@ -43,36 +44,55 @@ func connectFrom(ctx context.Context) connect {
 func (p *Proxy) serveDoor(w http.ResponseWriter, r *http.Request) {
 	client, err := p.admit(r)
 	if err != nil {
-		(&Answer{
-			Status: http.StatusProxyAuthRequired, Type: "credential-needed", Title: "This proxy needs a credential", Reason: "http_request_denied",
-			Detail: "Not admitted: " + err.Error() + ".",
-			Hint:   "Put the credential into the proxy's URL: http://injectproxy:CREDENTIAL@HOST:PORT. It is in the file credential of injectproxy's home.",
-		}).write(w, r)
+		refuse(w, r, notAdmitted(err))
 		return
 	}
 	if a := p.o.Dialer.cameBack(r); a != nil {
-		a.write(w, r)
+		refuse(w, r, a)
 		return
 	}
 	switch {
 	case r.Method == http.MethodConnect:
 		p.serveConnect(w, r, client)
 	case r.URL.Scheme == "http" && r.URL.Host != "" && p.o.RulesOnly:
-		unlisted(r.URL.Host).write(w, r) // rules are for https
+		refuse(w, r, unlisted(r.URL.Host)) // rules are for https
 	case r.URL.Scheme == "http" && r.URL.Host != "":
 		p.servePlain(w, r)
 	case r.URL.IsAbs():
-		(&Answer{
+		refuse(w, r, &Answer{
 			Status: http.StatusBadRequest, Type: "cleartext-https", Title: "Only CONNECT reaches https URLs here", Reason: "http_request_error", Final: true,
 			Detail: "The request for a URL of another scheme than http was sent to the proxy in the clear.",
 			Hint:   "Configure this address as the HTTPS proxy of the client (HTTPS_PROXY), so that it uses CONNECT.",
-		}).write(w, r)
+		})
 	default:
-		(&Answer{
+		refuse(w, r, &Answer{
 			Status: http.StatusMethodNotAllowed, Type: "not-a-proxy-request", Title: "This is a proxy, not a web server", Reason: "http_request_error", Final: true,
 			Detail: "The request names no host to go to.",
 			Hint:   "Configure this address as the HTTPS proxy of the client (HTTPS_PROXY).",
-		}).write(w, r)
+		})
+	}
+}
+
+// refuse sends a to a client that may still be sending its request.
+func refuse(w http.ResponseWriter, r *http.Request, a *Answer) {
+	(&response{ResponseWriter: w, rec: new(record.Record), http1: true, body: watch(r)}).answer(a, r)
+}
+
+// notAdmitted is the answer to a client that may not use the port because of
+// err. Telling whose process it is takes a free descriptor: without one nothing
+// is known against the client, and it must not ask its user for a password.
+func notAdmitted(err error) *Answer {
+	if outOfDescriptors(err) {
+		return &Answer{
+			Status: http.StatusServiceUnavailable, Type: "out-of-descriptors", Title: "This proxy can open no more connections", Reason: "connection_limit_reached",
+			Detail: "The limit of open files is reached, and whose process the client is cannot be told.",
+			Hint:   "Raise the limit (ulimit -n, or LimitNOFILE= of a systemd unit), or close what nobody uses.",
+		}
+	}
+	return &Answer{
+		Status: http.StatusProxyAuthRequired, Type: "credential-needed", Title: "This proxy needs a credential", Reason: "http_request_denied",
+		Detail: "Not admitted: " + err.Error() + ".",
+		Hint:   "Put the credential into the proxy's URL: http://injectproxy:CREDENTIAL@HOST:PORT. It is in the file credential of injectproxy's home.",
 	}
 }
 
@@ -98,17 +118,17 @@ func (p *Proxy) serveConnect(w http.ResponseWriter, r *http.Request, client stri
 	if err != nil {
 		a := malformed(http.StatusBadRequest, "")
 		a.Detail = "The target of CONNECT is not a valid host:port."
-		a.write(w, r)
+		refuse(w, r, a)
 		return
 	}
 	rules := p.rules.Load().Rules
 	if a := rules.Refused[authority]; a != nil {
-		a.write(w, r)
+		refuse(w, r, a)
 		return
 	}
 	named := rules.Table.Intercepts(authority)
 	if p.o.RulesOnly && !rules.names(authority, client) {
-		unlisted(authority).write(w, r)
+		refuse(w, r, unlisted(authority))
 		return
 	}
 	ctx := context.WithValue(r.Context(), connectKey{}, connect{authority, named, client, p.o.Dialer.chain(r)})

@@ -127,6 +127,7 @@ func (p *Proxy) newServer(h http.HandlerFunc) *http.Server {
 	return &http.Server{
 		Handler:                      p.counted(h),
 		BaseContext:                  func(net.Listener) context.Context { return p.base },
+		ConnState:                    idle,
 		ReadHeaderTimeout:            p.o.limits.header,
 		IdleTimeout:                  p.o.limits.idle,
 		MaxHeaderBytes:               maxHeaderBytes,

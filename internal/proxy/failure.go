@@ -79,7 +79,7 @@ func describeDial(a *Answer, err error, authority string) bool {
 		return true
 	}
 	switch {
-	case isErrno(err, syscall.EMFILE, wsaeMFile), errors.Is(err, syscall.ENFILE):
+	case outOfDescriptors(err):
 		a.Status = http.StatusServiceUnavailable
 		a.Type, a.Title, a.Reason = "out-of-descriptors", "This proxy can open no more connections", "connection_limit_reached"
 		a.Detail = "The limit of open files is reached. Nothing was sent to " + authority + "."
@@ -96,6 +96,11 @@ func describeDial(a *Answer, err error, authority string) bool {
 		return false
 	}
 	return true
+}
+
+// outOfDescriptors reports whether err is that no more files can be opened.
+func outOfDescriptors(err error) bool {
+	return isErrno(err, syscall.EMFILE, wsaeMFile) || errors.Is(err, syscall.ENFILE)
 }
 
 // What Windows calls the errors that package syscall has numbers of its own

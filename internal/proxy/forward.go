@@ -61,12 +61,10 @@ func (x *exchange) request(ctx context.Context, out *response, r *http.Request) 
 	x.trace.Got1xxResponse = x.early.pass
 	req := r.WithContext(httptrace.WithClientTrace(ctx, &x.trace))
 	req.URL, req.Host, req.Close = &x.url, x.host, false
-	switch {
-	case r.ContentLength == 0:
+	if x.body = out.body; x.body != nil {
+		req.Body = x.body
+	} else {
 		req.Body = nil // the Transport sends a request without one again where it may
-	case r.Body != nil && r.Body != http.NoBody:
-		x.body = &bodyWatch{ReadCloser: r.Body, trailer: screenTrailer(r.Trailer)}
-		req.Body, out.body = x.body, x.body
 	}
 	return req
 }
@@ -153,6 +151,12 @@ func (p *Proxy) deliver(out *response, req *http.Request, x *exchange, res *http
 	defer res.Body.Close()
 	h := out.Header()
 	answerFields(h, res.Header)
+	if res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified {
+		// A length of theirs is that of another answer (RFC 9110, section 8.6).
+		// Over HTTP/2 net/http misses a body that it announces.
+		res.Body.Close()
+		res.Body = http.NoBody
+	}
 	announced := 0
 	if len(res.Trailer) > 0 {
 		screenTrailer(res.Trailer)
@@ -162,9 +166,11 @@ func (p *Proxy) deliver(out *response, req *http.Request, x *exchange, res *http
 		announce(h, res.Trailer)
 		if req.ProtoMajor == 1 {
 			// A declared length leaves no room for trailers in HTTP/1.1.
-			delete(h, "Content-Length")
 			res.ContentLength = -1
 		}
+	}
+	if res.ContentLength < 0 {
+		delete(h, "Content-Length") // also those over HTTP/2 that are none, or two
 	}
 	out.WriteHeader(res.StatusCode)
 	err := out.copy(req, res)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // http1Conn is a client's HTTP/1 connection, at the door or intercepted. The
@@ -18,8 +19,9 @@ type http1Conn struct {
 	net.Conn
 	lookout lookout
 	framing framing
-	poison  []byte // what is left to read of an ambiguous request
-	spoilt  bool   // there was one: nothing from the wire is read any more
+	busy    atomic.Bool // with a request that a handler has seen: nothing that is written is net/http's own
+	poison  []byte      // what is left to read of an ambiguous request
+	spoilt  bool        // there was one: nothing from the wire is read any more
 }
 
 // poison makes a request malformed to net/http in whichever line it stands: a
@@ -58,6 +60,15 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 // CloseWrite closes the write side, where the connection has one.
 func (c *http1Conn) CloseWrite() error { return closeWrite(c.Conn) }
 
+// idle says that the answer to a request is out, whose handler made c busy.
+func idle(c net.Conn, state http.ConnState) {
+	if c, ok := c.(*http1Conn); ok && state == http.StateIdle {
+		c.busy.Store(false)
+	}
+}
+
+type http1Key struct{}
+
 // refusalHead is what net/http writes behind the status line of a refusal of
 // its own, in one Write with the body.
 var refusalHead = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
@@ -68,6 +79,9 @@ var expectationHead = []byte("HTTP/1.1 417 Expectation Failed\r\nConnection: clo
 
 // Write implements net.Conn.
 func (c *http1Conn) Write(p []byte) (int, error) {
+	if c.busy.Load() {
+		return c.Conn.Write(p)
+	}
 	a := refusal(p)
 	if a == nil {
 		return c.Conn.Write(p)

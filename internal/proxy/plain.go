@@ -16,7 +16,7 @@ import (
 // target decides where to, as RFC 9112, section 3.2.2 has it.
 func (p *Proxy) servePlain(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.RequestURI, "#") { // no target has a fragment: RFC 9112, section 3.2
-		malformedRequest("Its target has a fragment.").write(w, r)
+		refuse(w, r, malformedRequest("Its target has a fragment."))
 		return
 	}
 	x := &exchange{route: p.plain, upstream: r.URL.Host, host: r.URL.Host, url: *r.URL}

@@ -34,7 +34,7 @@ type response struct {
 func (p *Proxy) newResponse(w http.ResponseWriter, r *http.Request, rec *record.Record) *response {
 	http1 := r.ProtoMajor == 1
 	last := http1 && (r.Method == http.MethodConnect || len(r.Header["Upgrade"]) > 0)
-	return &response{ResponseWriter: w, rec: rec, hijacks: &p.hijacks, told: p.o.Answered, last: last, http1: http1}
+	return &response{ResponseWriter: w, rec: rec, hijacks: &p.hijacks, told: p.o.Answered, last: last, http1: http1, body: watch(r)}
 }
 
 // Unwrap serves [http.ResponseController].

@@ -43,6 +43,9 @@ func (p *Proxy) counted(h http.HandlerFunc) http.HandlerFunc {
 			panic(http.ErrAbortHandler)
 		}
 		defer p.hijacks.leave()
+		if c, ok := r.Context().Value(http1Key{}).(*http1Conn); ok {
+			c.busy.Store(true)
+		}
 		h(w, r)
 	}
 }
