@@ -74,8 +74,8 @@ func newTransport(d *Dialer, cfg *tls.Config, h2 bool) *http.Transport {
 		TLSHandshakeTimeout:   connectTimeout,
 		DisableCompression:    true, // the client's Accept-Encoding is the only one
 		ExpectContinueTimeout: time.Second,
-		MaxIdleConns:          256, // of some 50 KB each
-		MaxIdleConnsPerHost:   256,
+		MaxIdleConns:          512, // of some 50 KB each
+		MaxIdleConnsPerHost:   512,
 		IdleConnTimeout:       90 * time.Second,
 		ReadBufferSize:        2 << 10, // for headers, mostly; what reads bodies brings more
 		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
