@@ -33,8 +33,7 @@ func (in *instance) alive() int {
 	return len(in.generations)
 }
 
-func TestChangesUnderLoadLoseNoRequest(t *testing.T) {
-	t.Parallel()
+func TestChangesUnderLoadLoseNoRequest(t *testing.T) { // alone, as it counts goroutines
 	release := make(chan struct{})
 	o := newStreamOrigin(t, release)
 	setting := func(n int) settings {

@@ -154,7 +154,9 @@ func scenarioCommands(t *testing.T, b *testbed, secrets map[string]string, shown
 		}
 		try("explain", "explain", "--config", cfg, "https://user:"+secrets["wrong credential"]+"@api.example.test/")
 	}
-	try("serve", "serve", "--config", broken)
+	// serve gives up this process's cores for good, so that it gets its own.
+	said, status := runToEnd(t, b.dir, nil, "serve", "--config", broken)
+	shown.add("serve", fmt.Sprintf("serve: %d\n%s", status, said))
 	var f *failure
 	if _, _, err := (&globals{config: b.dir + "/absent.toml"}).load(); errors.As(err, &f) {
 		shown.add("errors", err.Error())
