@@ -68,11 +68,12 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	var ahead []byte
 	if c, ok := conn.(*http1Conn); ok {
-		conn = c.Conn
+		conn, ahead = c.takenOver()
 	}
 	n := buffered.Reader.Buffered()
-	if n == 0 {
+	if n+len(ahead) == 0 {
 		return conn, nil
 	}
 	prefix, err := buffered.Reader.Peek(n)
@@ -80,7 +81,7 @@ func hijack(w http.ResponseWriter) (net.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &prefixConn{Conn: conn, prefix: bytes.Clone(prefix)}, nil
+	return &prefixConn{Conn: conn, prefix: append(bytes.Clone(prefix), ahead...)}, nil
 }
 
 // pinnedConn is a client's connection inside a CONNECT: whatever the client

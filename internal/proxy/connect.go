@@ -17,7 +17,7 @@ type admitKey struct{}
 
 // withPeer remembers how the requests of c are judged.
 func (p *Proxy) withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(context.WithValue(ctx, http1Key{}, c), admitKey{}, p.o.Admit(c))
+	return withHTTP1(context.WithValue(ctx, admitKey{}, p.o.Admit(c)), c)
 }
 
 // nobody admits no request.

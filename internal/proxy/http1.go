@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 type http1Conn struct {
 	net.Conn
 	lookout lookout
+	leave   context.CancelFunc // ends the requests' context; nil before there is one
+	taken   bool               // by a handler, from net/http
 	framing framing
 	busy    atomic.Bool // with a request that a handler has seen: nothing that is written is net/http's own
 	poison  []byte      // what is left to read of an ambiguous request
@@ -40,12 +43,15 @@ func (c *http1Conn) Read(p []byte) (int, error) {
 		c.poison = c.poison[n:]
 		return n, nil
 	}
-	if len(p) == 1 { // as net/http looks for the client's end
-		if err := c.lookout.wait(); err != nil {
-			return 0, err
-		}
+	// A single byte is how net/http looks for the client's end. Behind whole
+	// requests it can mean nothing else, and finds nothing.
+	if len(p) == 1 && c.framing.at == betweenRequests && c.lookout.putOff() {
+		return 0, nil
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.lookout.take(p), error(nil)
+	if n == 0 {
+		n, err = c.Conn.Read(p)
+	}
 	clean, bad := c.framing.pass(p[:n])
 	if bad == nil {
 		return n, err

@@ -201,8 +201,5 @@ type pinnedKey struct{}
 // withPinned remembers the CONNECT for the requests of c.
 func withPinned(ctx context.Context, c net.Conn) context.Context {
 	conn := pinned(c)
-	if c, ok := c.(*http1Conn); ok {
-		ctx = context.WithValue(ctx, http1Key{}, c)
-	}
-	return context.WithValue(context.WithValue(ctx, pinnedKey{}, conn), connectKey{}, conn.connect)
+	return withHTTP1(context.WithValue(context.WithValue(ctx, pinnedKey{}, conn), connectKey{}, conn.connect), c)
 }

@@ -1,84 +1,154 @@
 package proxy
 
 import (
-	"os"
+	"context"
+	"net"
 	"sync"
 	"time"
 )
 
-// lookout puts off net/http's look for the end of a client that waits for its
-// answer. While a handler runs, the server reads one byte of the connection in
-// a goroutine of its own, and interrupts it when the answer is sent. Most
-// answers are there before that read could have told of anything; it costs a
-// system call, and under TLS the growth of a fresh stack, for nothing.
+// lookout puts off the look for the end of a client that waits for its answer.
+// While a handler runs, net/http reads one byte of the connection in a
+// goroutine of its own, and interrupts it when the answer is sent. Most answers
+// are there before that could have told of anything, and it costs system calls,
+// changes of deadlines and of goroutines for nothing.
 //
-// Its zero value is ready for use. One goroutine at a time may wait.
+// Here that read returns at once, with nothing, and a handler that runs for
+// longer than [calm] is given one of ours. A read that net/http begins later
+// than that, behind a long upload, is left to it.
+//
+// Its zero value is ready for use.
 type lookout struct {
-	mu      sync.Mutex
-	expired bool // the deadline of reads is over
-	waiting bool
-	over    chan struct{} // tells who waits; holds one
-	timer   *time.Timer
+	mu       sync.Mutex
+	serving  bool          // a handler runs
+	asked    bool          // net/http has looked; what was read so far are whole requests
+	late     bool          // the handler has run for calm, and net/http has not looked
+	watch    chan struct{} // closed at the end of our read, nil without one
+	stopping bool          // the handler has ended: so does our read
+	ahead    []byte        // what our read brought, of the next request
+	timer    *time.Timer
 }
 
 // calm is how long a client that has left may go unnoticed.
 const calm = 20 * time.Millisecond
 
-// wait returns after [calm], or with an error as soon as the deadline of reads
-// is over.
-func (l *lookout) wait() error {
-	if !l.begin() {
-		return os.ErrDeadlineExceeded
-	}
-	select {
-	case <-l.over:
-		l.timer.Stop()
-		return os.ErrDeadlineExceeded
-	case <-l.timer.C:
-		l.end()
-		return nil
-	}
-}
-
-func (l *lookout) begin() bool {
+// putOff reports whether net/http's look is to find nothing.
+func (l *lookout) putOff() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.expired {
-		return false
+	if l.watch != nil || len(l.ahead) > 0 {
+		return true
 	}
+	l.asked = !l.late
+	return l.asked
+}
+
+// take reads what a look has brought, 0 bytes where there is nothing, for a
+// reader who goes on to read the connection then.
+func (l *lookout) take(p []byte) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = false
+	n := copy(p, l.ahead)
+	l.ahead = l.ahead[n:]
+	return n
+}
+
+// begin is said when a handler begins to run.
+func (c *http1Conn) begin() {
+	l := &c.lookout
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.serving = true
 	if l.timer == nil {
-		l.timer, l.over = time.NewTimer(calm), make(chan struct{}, 1)
+		l.timer = time.AfterFunc(calm, c.look)
 	} else {
 		l.timer.Reset(calm)
 	}
-	l.waiting = true
+}
+
+// end is said when the handler has ended, or has taken the connection over.
+// Behind it nobody but the caller reads.
+func (c *http1Conn) end() {
+	l := &c.lookout
+	l.mu.Lock()
+	l.timer.Stop()
+	l.serving, l.asked, l.late = false, false, false
+	watch := l.watch
+	l.stopping = watch != nil
+	l.mu.Unlock()
+	if watch != nil {
+		c.Conn.SetReadDeadline(time.Unix(1, 0))
+		<-watch
+		c.Conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// look waits for the client's end, or the next request, while a handler runs.
+func (c *http1Conn) look() {
+	if !c.lookout.start() {
+		return
+	}
+	var b [1]byte
+	n, err := c.Conn.Read(b[:])
+	l := &c.lookout
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead = append(l.ahead, b[:n]...)
+	if err != nil && !(l.stopping && isTimeout(err)) {
+		c.leave() // as net/http has it
+	}
+	close(l.watch)
+	l.watch, l.stopping = nil, false
+}
+
+// start reports whether it is time to look.
+func (l *lookout) start() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.serving || l.watch != nil || len(l.ahead) > 0 {
+		return false
+	}
+	if !l.asked {
+		l.late = true
+		return false
+	}
+	l.asked, l.watch = false, make(chan struct{})
 	return true
 }
 
-// end is said by who has waited long enough, and leaves no word behind.
-func (l *lookout) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.waiting {
-		<-l.over
+// withHTTP1 returns a context for the requests of c that ends when its client
+// is found to have left.
+func withHTTP1(ctx context.Context, c net.Conn) context.Context {
+	h, ok := c.(*http1Conn)
+	if !ok {
+		return ctx
 	}
-	l.waiting = false
+	ctx, h.leave = context.WithCancel(ctx)
+	return context.WithValue(ctx, http1Key{}, h)
 }
 
-// deadline says that reads end at t.
-func (l *lookout) deadline(t time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.expired = !t.IsZero() && !t.After(time.Now())
-	if l.expired && l.waiting {
-		l.waiting = false
-		l.over <- struct{}{}
+// release is said when the handler has ended. A connection that it took over is
+// never closed as this one.
+func (c *http1Conn) release() {
+	c.end()
+	if c.taken {
+		c.leave()
 	}
 }
 
-// SetReadDeadline implements net.Conn.
-func (c *http1Conn) SetReadDeadline(t time.Time) error {
-	err := c.Conn.SetReadDeadline(t)
-	c.lookout.deadline(t)
-	return err
+// takenOver returns what is below c for a handler that takes it over, and what
+// was read of it and is in no buffer.
+func (c *http1Conn) takenOver() (net.Conn, []byte) {
+	c.end()
+	c.taken = true
+	return c.Conn, c.lookout.ahead
+}
+
+// Close implements net.Conn.
+func (c *http1Conn) Close() error {
+	if c.leave != nil {
+		c.leave()
+	}
+	return c.Conn.Close()
 }

@@ -45,6 +45,8 @@ func (p *Proxy) counted(h http.HandlerFunc) http.HandlerFunc {
 		defer p.hijacks.leave()
 		if c, ok := r.Context().Value(http1Key{}).(*http1Conn); ok {
 			c.busy.Store(true)
+			c.begin()
+			defer c.release()
 		}
 		h(w, r)
 	}
