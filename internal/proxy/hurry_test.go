@@ -36,6 +36,7 @@ func TestOwnAnswerWaitsForNoUpload(t *testing.T) {
 		})
 		for _, frame := range []string{"Content-Length: 10\r\n\r\n12345", "Transfer-Encoding: chunked\r\n\r\na\r\n12345"} {
 			t.Run(fmt.Sprint(waits, frame[:1]), func(t *testing.T) {
+				t.Parallel() // net/http waits for the rest of the request
 				c := w.tlsTo(authority, "http/1.1")
 				r := rawHTTP1(t, c, "POST", fmt.Sprintf("POST /own HTTP/1.1\r\nHost: %s\r\n%s", authority, frame))
 				wantAnswer(t, r, 502, "own")

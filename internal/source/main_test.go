@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -36,6 +37,9 @@ func TestMain(m *testing.M) {
 	default:
 		act(os.Args[1:])
 		return
+	}
+	if err := flag.Set("test.parallel", "8"); err != nil { // most of what tests do is wait; -parallel has the last word
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
