@@ -167,3 +167,41 @@ func TestExpectContinueOfARealClient(t *testing.T) {
 		}
 	})
 }
+
+// lateHint is a body whose closing brings a hint, as does an attempt that the
+// route has left.
+type lateHint struct {
+	io.Reader
+	hint func(int, textproto.MIMEHeader) error
+}
+
+func (l *lateHint) Close() error {
+	return l.hint(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</late.css>"}})
+}
+
+func TestHintBehindTheAnswerIsForNobody(t *testing.T) {
+	t.Parallel()
+	for _, client := range []string{"h1", "h2"} {
+		w := newWorld(t, newOrigins(t), worldOptions{
+			prefixes: []string{"https://api.test/v1"},
+			upstream: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+				hint := httptrace.ContextClientTrace(r.Context()).Got1xxResponse
+				return &http.Response{StatusCode: 304, Header: http.Header{"Etag": {"x"}}, Request: r, Body: &lateHint{strings.NewReader(""), hint}}, nil
+			}),
+		})
+		req, err := http.NewRequest("GET", "https://api.test/v1/x", nil)
+		fatal(t, err)
+		ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+				t.Errorf("%s client: %d", client, code)
+				return nil
+			},
+		})
+		res, err := w.client(client).Do(req.WithContext(ctx))
+		fatal(t, err)
+		res.Body.Close()
+		if res.StatusCode != 304 || res.Header.Get("Etag") != "x" || res.Header.Get("Link") != "" {
+			t.Errorf("%s client: %s %v", client, res.Status, res.Header)
+		}
+	}
+}
