@@ -164,7 +164,7 @@ func (d *daemon) insist() {
 	d.t.Helper()
 	d.signal(syscall.SIGTERM)
 	d.log.wait(d.t, "msg=draining")
-	again := time.NewTicker(20 * time.Millisecond)
+	again := time.NewTicker(5 * echo) // a third, while it ends by the second, would kill it
 	defer again.Stop()
 	late := time.After(guard)
 	for running := true; running; {
