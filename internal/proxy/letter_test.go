@@ -100,7 +100,8 @@ func requestParts(line string) (method, target, version string, err error) {
 	if len(parts) != 3 || !httpguts.ValidHeaderFieldName(parts[0]) || parts[1] == "" || strings.ContainsFunc(parts[1], control) {
 		return "", "", "", errMisspelt
 	}
-	if parts[2] != "HTTP/1.1" && parts[2] != "HTTP/1.0" {
+	// A later HTTP/1 is read as HTTP/1.1 (RFC 9110, section 2.5).
+	if minor, ok := strings.CutPrefix(parts[2], "HTTP/1."); !ok || len(minor) != 1 || minor < "0" || minor > "9" {
 		return "", "", "", errMisspelt
 	}
 	return parts[0], parts[1], parts[2], nil
