@@ -36,9 +36,6 @@ const calm = 20 * time.Millisecond
 func (l *lookout) putOff() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.watch != nil || len(l.ahead) > 0 {
-		return true
-	}
 	l.asked = !l.late
 	return l.asked
 }

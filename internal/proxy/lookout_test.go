@@ -20,7 +20,7 @@ func lookedOut(t *testing.T, h http.HandlerFunc) net.Conn {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	l := newConnListener(&net.TCPAddr{})
-	s := &http.Server{Handler: new(Proxy).counted(h), ConnContext: withHTTP1, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Hour}
+	s := &http.Server{Handler: new(Proxy).counted(h), ConnContext: withBoth, ReadHeaderTimeout: time.Minute, IdleTimeout: time.Hour}
 	go s.Serve(l)
 	t.Cleanup(func() {
 		s.Close()
@@ -28,6 +28,14 @@ func lookedOut(t *testing.T, h http.HandlerFunc) net.Conn {
 	})
 	fatal(t, l.put(&http1Conn{Conn: ours}))
 	return theirs
+}
+
+type connContext struct{}
+
+// withBoth is withHTTP1, and has the context itself be found.
+func withBoth(ctx context.Context, c net.Conn) context.Context {
+	ctx = withHTTP1(ctx, c)
+	return context.WithValue(ctx, connContext{}, ctx)
 }
 
 // say sends parts, each a while after the one before.
@@ -43,7 +51,7 @@ func say(c net.Conn, parts ...string) {
 }
 
 // A client's end is noticed when its handler has run for a while, and from then
-// on at once; a handler that ends before is told nothing.
+// on at once, also behind another request that took long to come.
 func TestClientsEndIsNoticedAfterAWhile(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body               string // sent when the handler has run for so long:
@@ -61,6 +69,9 @@ func TestClientsEndIsNoticedAfterAWhile(t *testing.T) {
 				client := lookedOut(t, func(_ http.ResponseWriter, r *http.Request) {
 					began := time.Now()
 					io.Copy(io.Discard, r.Body)
+					if r.Method == "PUT" {
+						return
+					}
 					select {
 					case <-r.Context().Done():
 						took <- time.Since(began)
@@ -68,6 +79,8 @@ func TestClientsEndIsNoticedAfterAWhile(t *testing.T) {
 						took <- -1
 					}
 				})
+				say(client, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n", "1", "2", "3")
+				readReply(t, bufio.NewReader(client), "PUT")
 				fmt.Fprintf(client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(tt.body))
 				time.Sleep(tt.sent)
 				say(client, tt.body)
@@ -138,10 +151,9 @@ func TestTakingOverEndsTheLook(t *testing.T) {
 							t.Errorf("%q, %v", got, err)
 						}
 					})
-					go say(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", more, "!")
+					go say(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", more, "", "", "", "", "", "", "!")
 					ctx := <-ended
-					synctest.Wait()
-					<-ctx.Done()
+					<-ctx.Value(connContext{}).(context.Context).Done()
 					if _, err := client.Read(make([]byte, 1)); err != io.EOF {
 						t.Error(err)
 					}
@@ -192,4 +204,71 @@ func TestReadsThatAreNoLookAreMade(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A look of which the end was overtaken by the next request is forgotten when
+// that is read: its body is the handler's.
+func TestBodyIsNotLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		c := &http1Conn{Conn: ours}
+		if n, err := c.Read(make([]byte, 1)); n != 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		go say(theirs, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n", "", "", "", "", "1")
+		c.Read(make([]byte, 100))
+		c.begin()
+		defer c.end()
+		time.Sleep(2 * calm)
+		b := make([]byte, 100)
+		if n, err := c.Read(b); string(b[:n]) != "1" || err != nil {
+			t.Errorf("%q, %v", b[:n], err)
+		}
+	})
+}
+
+// Where more of the client's is known to wait, nobody looks for its end, as
+// net/http does not.
+func TestEndBehindMoreRequestsEndsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := make(chan error, 2)
+		client := lookedOut(t, func(_ http.ResponseWriter, r *http.Request) {
+			time.Sleep(4 * calm)
+			seen <- r.Context().Err()
+		})
+		const request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+		go say(client, request+request, "G")
+		<-seen
+		readReply(t, bufio.NewReader(client), "GET")
+		client.Close()
+		if err := <-seen; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Behind the end of a handler nobody looks any more.
+func TestEndOfAHandlerWaitsForTheLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		c := &http1Conn{Conn: ours}
+		c.Read(make([]byte, 1))
+		c.begin()
+		time.Sleep(2 * calm)
+		looks := func() bool {
+			c.lookout.mu.Lock()
+			defer c.lookout.mu.Unlock()
+			return c.lookout.watch != nil
+		}
+		if !looks() {
+			t.Error("nobody looked")
+		}
+		if c.end(); looks() {
+			t.Error("somebody still looks")
+		}
+	})
 }
