@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -149,11 +151,18 @@ func (d *daemon) leafKey(authority string) string {
 	return string(key)
 }
 
-// freePort returns a port that is free, and that nobody else is given soon.
+// freePort returns a port that is free, and that nobody else is given soon: no
+// system takes one below 32768 for who leaves the choice to it.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return port(l.Addr())
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000))))
+		if err != nil {
+			continue // somebody has it
+		}
+		defer l.Close()
+		return port(l.Addr())
+	}
+	t.Fatal("no port is free between 20000 and 32000")
+	return ""
 }

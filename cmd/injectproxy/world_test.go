@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +36,7 @@ import (
 // name, one of Azure's tools likewise, and a client where it runs as another
 // user.
 func TestMain(m *testing.M) {
+	atOnce(8)
 	if name := playedTool(); name != "" {
 		playTool(name)
 	}
@@ -41,6 +44,14 @@ func TestMain(m *testing.M) {
 		os.Exit(strangerMain(addr))
 	}
 	testscript.Main(leakless{m}, map[string]func(){"injectproxy": main})
+}
+
+// atOnce has n tests run at a time, unless -parallel says how many: most of what
+// they do is wait.
+func atOnce(n int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+		panic(err)
+	}
 }
 
 // leakless fails a run that leaves goroutines behind.

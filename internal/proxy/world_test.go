@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"flag"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil { // most of what tests do is wait; -parallel has the last word
+		panic(err)
+	}
 	// Behind a header that is too large, net/http gives the client half a
 	// second to read the answer, whatever else ends meanwhile.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
