@@ -22,7 +22,9 @@ func buildProgram(ctx context.Context, dir string, profile bool) (string, error)
 	if profile {
 		args = append(args, "-tags", "profile")
 	}
-	out, err := exec.CommandContext(ctx, "go", append(args, module+"/cmd/injectproxy")...).CombinedOutput()
+	build := exec.CommandContext(ctx, "go", append(args, module+"/cmd/injectproxy")...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as .ci/release has it
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building %s (or say -bin): %w\n%s", injectproxy, err, out)
 	}
