@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -102,10 +104,23 @@ func (p *Proxy) failed(out *response, req *http.Request, x *exchange, err error)
 	}
 	left := req.Context().Err() != nil
 	if !left && a.Err != nil {
-		p.o.Log.Debug("upstream failed", "authority", x.upstream, "error", a.Err.Error())
+		p.o.Log.Debug("upstream failed", "authority", x.upstream, "error", loggable(a.Err))
 	}
 	out.unread = left && p.base.Err() == nil // else it is the proxy that ends
 	out.answer(a, req)
+}
+
+// loggable returns what a log may have of err. Errors of reading HTTP quote what
+// was read, which may be of a body.
+func loggable(err error) string {
+	if _, network := errors.AsType[net.Error](err); network || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.Canceled) || errors.Is(err, http.ErrAbortHandler) {
+		return err.Error()
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
 }
 
 func isAnswer(err error) bool {
@@ -180,7 +195,7 @@ func (p *Proxy) deliver(out *response, req *http.Request, x *exchange, res *http
 		err = req.Context().Err()
 	}
 	if err != nil {
-		p.o.Log.Debug("answer broke off", "authority", x.upstream, "error", err.Error())
+		p.o.Log.Debug("answer broke off", "authority", x.upstream, "error", loggable(err))
 		panic(http.ErrAbortHandler)
 	}
 	res.Body.Close() // behind it the trailers are complete
