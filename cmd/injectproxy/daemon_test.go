@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,6 +18,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -129,12 +129,18 @@ func (d *daemon) leafKey(authority string) string {
 	return string(key)
 }
 
-// freePort returns a port that is free, and that nobody else is given soon: no
-// system takes one below 32768 for who leaves the choice to it.
+// handedOut counts the ports that freePort has looked at.
+var handedOut atomic.Int64
+
+// freePort returns a port that is free, and that nobody else is given: no
+// system takes one below 32768 for who leaves the choice to it, and no test here
+// gets one that another has had.
 func freePort(t testing.TB) string {
 	t.Helper()
+	const first, count = 20000, 12000
 	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000))))
+		p := first + (int64(os.Getpid())*97+handedOut.Add(1))%count
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.FormatInt(p, 10)))
 		if err != nil {
 			continue // somebody has it
 		}
