@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -165,9 +166,7 @@ func TestAuditTellsOfAWriteThatDoesNotEnd(t *testing.T) {
 	out := new(shared)
 	a := openAudit(t, name, slog.New(slog.NewTextHandler(out, nil)))
 	defer release()
-	for a.health.underWay() == 0 || len(a.lines) < 100 {
-		a.Request(asked("/"+strings.Repeat("x", 500)), 0)
-	}
+	untilFull(t, a)
 	if why, _, _ := a.Failing(); why != "" {
 		t.Errorf("failing at once: %q", why)
 	}
@@ -178,5 +177,17 @@ func TestAuditTellsOfAWriteThatDoesNotEnd(t *testing.T) {
 	a.Request(asked("/"), 0)
 	if !strings.Contains(out.String(), "cannot be written") || !strings.Contains(out.String(), "lost=0") || a.Lost() != 0 {
 		t.Errorf("%d lost; logged %s", a.Lost(), out)
+	}
+}
+
+// untilFull has lines written until a's terminal takes no more. A write that has
+// only just begun may still end, so one is awaited that lasts.
+func untilFull(t *testing.T, a *Audit) {
+	t.Helper()
+	for a.health.underWay() < 500*time.Millisecond {
+		if len(a.lines) < 100 {
+			a.Request(asked("/"+strings.Repeat("x", 500)), 0)
+		}
+		runtime.Gosched()
 	}
 }
