@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+
+	"github.com/injectproxy/injectproxy/internal/eventstream"
 )
 
 // get opens a stream of the server's own messages. It is held: it outlives what
@@ -120,7 +122,7 @@ func (x *exchange) holding(fresh bool) holding {
 		live:    s.live,
 		tick:    func(ctx context.Context) { beside(ctx).tick() },
 		greet:   s.greetings,
-		seen: func(e event) {
+		seen: func(e eventstream.Event) {
 			s.follow(e)
 			s.heard(at.turn, e)
 		},
@@ -229,13 +231,13 @@ func (s *session) knows(event string) bool {
 
 // follow takes note of an event of a held stream. holds reports whether one was
 // of such a stream.
-func (s *session) follow(e event) {
-	if !e.hasID || len(e.id) == 0 || len(e.id) > mostID {
+func (s *session) follow(e eventstream.Event) {
+	if !e.HasID || len(e.ID) == 0 || len(e.ID) > mostID {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held.add(string(e.id))
+	s.held.add(string(e.ID))
 }
 
 func (s *session) holds(event string) bool {

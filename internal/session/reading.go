@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/injectproxy/injectproxy/internal/eventstream"
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
@@ -15,7 +16,7 @@ type reading struct {
 	limit  int   // bytes that are looked at
 	length int64 // of the answer, where it is declared; 0 if not
 
-	events events
+	events eventstream.Splitter
 	held   []byte
 	seen   int
 	over   bool // found, or given up
@@ -34,10 +35,10 @@ func (r *reading) write(p []byte, last bool) (found jsonrpc.Message, ok bool) {
 		return found, false
 	}
 	if r.stream {
-		r.events.limit = r.limit
-		r.events.write(p, func(_ []byte, e event) {
-			if !ok && !e.part {
-				found, ok = r.response(e.data)
+		r.events.Limit = r.limit
+		r.events.Write(p, func(_ []byte, e eventstream.Event) {
+			if !ok && !e.Part {
+				found, ok = r.response(e.Data)
 			}
 		})
 	} else {
@@ -53,7 +54,7 @@ func (r *reading) write(p []byte, last bool) (found jsonrpc.Message, ok bool) {
 	return found, ok
 }
 
-func (r *reading) stop() { r.over, r.held, r.events = true, nil, events{} }
+func (r *reading) stop() { r.over, r.held, r.events = true, nil, eventstream.Splitter{} }
 
 // response returns the message that data is, if it is the response. What it
 // returns does not share data's memory.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/eventstream"
 )
 
 // leg is one answer of the server that carries a held stream.
@@ -40,10 +42,10 @@ func (s *stream) ended(err error) error {
 	l := s.leg
 	s.leg = nil
 	l.end()
-	if s.events.cut() {
+	if s.events.Cut() {
 		return io.ErrUnexpectedEOF
 	}
-	s.events = events{limit: s.events.limit}
+	s.events = eventstream.Splitter{Limit: s.events.Limit}
 	if isClosed(l.renewed) {
 		s.pace.hurry()
 	} else {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/injectproxy/injectproxy/internal/eventstream"
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
@@ -66,19 +67,19 @@ func (s *session) asks(all []jsonrpc.Message) bool {
 
 // heard takes note of an event of the session in its turn, if there was another
 // before that it may be mistaken for.
-func (s *session) heard(turn int, e event) {
+func (s *session) heard(turn int, e eventstream.Event) {
 	var asked []jsonrpc.Message
-	if bytes.Contains(e.data, []byte(`method"`)) {
-		asked = messages(e.data)
+	if bytes.Contains(e.Data, []byte(`method"`)) {
+		asked = messages(e.Data)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if turn == 0 || s.turn != turn {
 		return
 	}
-	s.blind = s.blind || e.part
-	if len(e.id) > 0 && len(e.id) <= mostID {
-		s.events.add(string(e.id))
+	s.blind = s.blind || e.Part
+	if len(e.ID) > 0 && len(e.ID) <= mostID {
+		s.events.add(string(e.ID))
 	}
 	for _, m := range asked {
 		if m.Kind == jsonrpc.Request {
@@ -108,13 +109,13 @@ func (x *exchange) listen(res *http.Response) {
 		return
 	}
 	if res.Header.Get("Content-Encoding") != "" {
-		x.s.heard(turn, event{part: true})
+		x.s.heard(turn, eventstream.Event{Part: true})
 		return
 	}
-	src, cut := res.Body, new(events)
+	src, cut := res.Body, new(eventstream.Splitter)
 	res.Body = &body{Reader: readerFunc(func(p []byte) (int, error) {
 		n, err := src.Read(p)
-		cut.write(p[:n], func(_ []byte, e event) { x.s.heard(turn, e) })
+		cut.Write(p[:n], func(_ []byte, e eventstream.Event) { x.s.heard(turn, e) })
 		return n, err
 	}), src: src}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/eventstream"
 )
 
 // holding is what a held stream asks of the session that it belongs to. The
@@ -26,7 +28,7 @@ type holding struct {
 	live  func() bool               // the session is still the client's
 	tick  func(ctx context.Context) // on each light tick while a leg stands
 	greet func() []string           // notifications for the client after a healing, each without a line break
-	seen  func(event)               // each event, and each part of one that is not held
+	seen  func(eventstream.Event)   // each event, and each part of one that is not held
 	note  func(Event)               // Kind alone is set
 	over  <-chan struct{}           // closed when the stream must not be opened again
 	light time.Duration             // between two ticks; the longest wait between two tries
@@ -46,7 +48,7 @@ type stream struct {
 
 	// What follows belongs to the reader.
 	leg    *leg
-	events events
+	events eventstream.Splitter
 	out    []byte // for the client, before anything else
 	err    error  // the end
 	pace   pace
@@ -113,7 +115,7 @@ func (s *stream) Read(p []byte) (int, error) {
 // not in p.
 func (s *stream) read(p []byte) (said int) {
 	n, err := s.leg.body.Read(p)
-	s.events.write(p[:n], func(raw []byte, e event) {
+	s.events.Write(p[:n], func(raw []byte, e eventstream.Event) {
 		s.heed(e)
 		n := copy(p[said:], raw)
 		said += n
@@ -126,17 +128,17 @@ func (s *stream) read(p []byte) (said int) {
 }
 
 // heed takes note of what an event means for the next leg.
-func (s *stream) heed(e event) {
-	if e.hasID && string(e.id) != s.last {
-		s.last = string(e.id)
+func (s *stream) heed(e eventstream.Event) {
+	if e.HasID && string(e.ID) != s.last {
+		s.last = string(e.ID)
 	}
-	if e.hasRetry {
-		s.pace.retry = e.retry
+	if e.HasRetry {
+		s.pace.retry = e.Retry
 	}
-	if s.seen != nil && (e.data != nil || e.part) {
+	if s.seen != nil && (e.Data != nil || e.Part) {
 		s.seen(e)
 	}
-	s.leg.proved = s.leg.proved || len(e.data) > 0
+	s.leg.proved = s.leg.proved || len(e.Data) > 0
 }
 
 // Close ends the leg, and waits for whoever works for the stream.

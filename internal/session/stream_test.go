@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/eventstream"
 )
 
 // play is a held stream in a bubble, with a server of which each answer is
@@ -43,7 +45,7 @@ func newPlay(t *testing.T, answer func(n int, last string) (*http.Response, bool
 	p.h = holding{
 		open: p.open, live: func() bool { return !p.dead.Load() }, light: time.Minute,
 		note: func(e Event) { p.locked(func() { p.notes = append(p.notes, e.Kind) }) },
-		seen: func(e event) { p.locked(func() { p.seen = append(p.seen, string(e.data)) }) },
+		seen: func(e eventstream.Event) { p.locked(func() { p.seen = append(p.seen, string(e.Data)) }) },
 	}
 	for _, c := range change {
 		c(p)

@@ -1,4 +1,4 @@
-package session
+package eventstream
 
 import (
 	"bytes"
@@ -10,30 +10,30 @@ import (
 )
 
 // said is what an event says, in a form that can be kept.
-func said(e event) string {
+func said(e Event) string {
 	var b strings.Builder
-	if e.name != nil {
-		fmt.Fprintf(&b, "event=%s ", e.name)
+	if e.Name != nil {
+		fmt.Fprintf(&b, "event=%s ", e.Name)
 	}
-	if e.hasID {
-		fmt.Fprintf(&b, "id=%q ", e.id)
+	if e.HasID {
+		fmt.Fprintf(&b, "id=%q ", e.ID)
 	}
-	if e.hasRetry {
-		fmt.Fprintf(&b, "retry=%v ", e.retry)
+	if e.HasRetry {
+		fmt.Fprintf(&b, "retry=%v ", e.Retry)
 	}
-	if e.data != nil {
-		fmt.Fprintf(&b, "data=%q", e.data)
+	if e.Data != nil {
+		fmt.Fprintf(&b, "data=%q", e.Data)
 	}
-	if e.part {
+	if e.Part {
 		b.WriteString("part")
 	}
 	return strings.TrimSpace(b.String())
 }
 
 // split writes stream in pieces of n bytes and returns what was emitted.
-func split(p *events, stream string, n int) (raws, says []string) {
+func split(p *Splitter, stream string, n int) (raws, says []string) {
 	for b := range slices.Chunk([]byte(stream), n) {
-		p.write(b, func(raw []byte, e event) {
+		p.Write(b, func(raw []byte, e Event) {
 			raws, says = append(raws, string(raw)), append(says, said(e))
 		})
 		clear(b) // nobody may have kept it
@@ -68,7 +68,7 @@ func TestEventsAreCutWhereTheStandardSays(t *testing.T) {
 		"data: a\n":                                ``,
 		"data: a\n\nid: 5\ndata: b":                `data="a"`,
 	} {
-		if _, says := split(new(events), stream, len(stream)); strings.Join(says, "|") != want {
+		if _, says := split(new(Splitter), stream, len(stream)); strings.Join(says, "|") != want {
 			t.Errorf("%q: got %q, want %q", stream, says, want)
 		}
 	}
@@ -82,7 +82,7 @@ func TestEventIsEmittedWithTheByteThatCompletesIt(t *testing.T) {
 		if eol == "\n" {
 			needed = whole
 		}
-		var p events
+		var p Splitter
 		raws, says := split(&p, needed, 1)
 		if len(raws) != 1 || raws[0] != needed || says[0] != `id="1" data="a"` {
 			t.Errorf("%q: %q %q", eol, raws, says)
@@ -96,7 +96,7 @@ func TestEventIsEmittedWithTheByteThatCompletesIt(t *testing.T) {
 
 func TestCommentBetweenEventsIsEmittedAtOnce(t *testing.T) {
 	t.Parallel()
-	var p events
+	var p Splitter
 	if raws, _ := split(&p, ": ping\n", 3); len(raws) != 1 || raws[0] != ": ping\n" {
 		t.Errorf("between events: %q", raws)
 	}
@@ -112,9 +112,9 @@ func TestEventAboveTheLimitPassesInPiecesAndTheNextIsWholeAgain(t *testing.T) {
 	t.Parallel()
 	large := "id: 9\nretry: 10\ndata: " + strings.Repeat("x", 300) + "\r\n: no comment here\r\ndata: y\r\n\r\n"
 	for n := 1; n < len(large); n++ {
-		p := events{limit: 64}
+		p := Splitter{Limit: 64}
 		raws, says := split(&p, "data: a\n\n"+large[:len(large)-4], n)
-		if !p.cut() {
+		if !p.Cut() {
 			t.Fatalf("chunks of %d: the stream may be cut here", n)
 		}
 		more, says2 := split(&p, large[len(large)-4:]+"data: b\n\n", n)
@@ -126,7 +126,7 @@ func TestEventAboveTheLimitPassesInPiecesAndTheNextIsWholeAgain(t *testing.T) {
 		if got := strings.Join(says, "|"); got != `data="a"|id="9" retry=10ms|data="b"` {
 			t.Fatalf("chunks of %d: %q", n, got)
 		}
-		if p.cut() || p.tail != nil && cap(p.tail) > mostSpare {
+		if p.Cut() || p.tail != nil && cap(p.tail) > mostSpare {
 			t.Fatalf("chunks of %d: something is left", n)
 		}
 	}
@@ -140,9 +140,9 @@ func TestManyLinesOfDataCostWhatTheyWeigh(t *testing.T) {
 	stream := strings.Repeat("data:\n", 1<<20) + "\n"
 	begin := time.Now()
 	var data int
-	var p events
+	var p Splitter
 	for b := range slices.Chunk([]byte(stream), 64) {
-		p.write(b, func(_ []byte, e event) { data += len(e.data) })
+		p.Write(b, func(_ []byte, e Event) { data += len(e.Data) })
 	}
 	if data != 1<<20-1 {
 		t.Errorf("%d bytes of data", data)
@@ -156,11 +156,11 @@ func TestManyLinesOfDataCostWhatTheyWeigh(t *testing.T) {
 }
 
 func TestSplittingWholeEventsAllocatesNothing(t *testing.T) {
-	var p events
+	var p Splitter
 	b := []byte(strings.Repeat("event: message\nid: 1\ndata: {\"jsonrpc\":\"2.0\"}\n\n", 20))
 	seen := 0
 	allocs := testing.AllocsPerRun(100, func() {
-		p.write(b, func(_ []byte, e event) { seen += len(e.data) })
+		p.Write(b, func(_ []byte, e Event) { seen += len(e.Data) })
 	})
 	if allocs > 0 || seen == 0 {
 		t.Errorf("%v allocations for 20 events", allocs)
@@ -181,7 +181,7 @@ func FuzzEvents(f *testing.F) {
 		if limit > 0 && limit < 8 {
 			limit = 8
 		}
-		whole, pieces := events{limit: int(limit)}, events{limit: int(limit)}
+		whole, pieces := Splitter{Limit: int(limit)}, Splitter{Limit: int(limit)}
 		raws, says := split(&whole, string(stream), len(stream)+1)
 		raws2, says2 := split(&pieces, string(stream), int(n%1000)+1)
 		input := stream
@@ -190,12 +190,12 @@ func FuzzEvents(f *testing.F) {
 		}
 		for _, r := range []struct {
 			raws []string
-			p    *events
+			p    *Splitter
 		}{{raws, &whole}, {raws2, &pieces}} {
 			if got := strings.Join(r.raws, "") + string(r.p.tail); got != string(input) {
 				t.Fatalf("got %q, want %q", got, input)
 			}
-			if out := strings.Join(r.raws, ""); out != "" && !r.p.cut() && !strings.HasSuffix(out, "\n") && !strings.HasSuffix(out, "\r") {
+			if out := strings.Join(r.raws, ""); out != "" && !r.p.Cut() && !strings.HasSuffix(out, "\n") && !strings.HasSuffix(out, "\r") {
 				t.Fatalf("ends within a line: %q", out)
 			}
 		}

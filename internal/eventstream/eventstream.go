@@ -1,4 +1,8 @@
-package session
+// Package eventstream cuts a text/event-stream into whole events, as the HTML
+// standard reads it ("Server-sent events", 9.2.6), without changing a byte: what
+// is cut makes up the stream again. It holds no more of an event than its limit,
+// and refuses none: a larger one goes on in pieces that say so.
+package eventstream
 
 import (
 	"bytes"
@@ -6,7 +10,7 @@ import (
 	"time"
 )
 
-// mostEvent is how many bytes of one event are held, by default.
+// mostEvent is how many bytes of one event are held by a Splitter without Limit.
 const mostEvent = 8 << 20
 
 // mostSpare is the largest buffer that is kept while there is nothing in it.
@@ -14,23 +18,23 @@ const mostSpare = 4 << 10
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// event is what the fields of one event say, as the HTML standard reads them
+// Event is what the fields of one event say, as the HTML standard reads them
 // ("Server-sent events", 9.2.6). Its slices are valid during the call only.
-type event struct {
-	name     []byte
-	data     []byte // nil: there is none, and nothing is dispatched
-	id       []byte
-	hasID    bool // an id may be empty: it resets the last one
-	retry    time.Duration
-	hasRetry bool
-	part     bool // this is a piece of an event that was too large to hold, and not its last
-	joined   bool // data is of several lines, and not a part of what was read
+type Event struct {
+	Name     []byte
+	Data     []byte // nil: there is none, and nothing is dispatched
+	ID       []byte
+	HasID    bool // an id may be empty: it resets the last one
+	Retry    time.Duration
+	HasRetry bool
+	Part     bool // this is a piece of an event that was too large to hold, and not its last
+	joined   bool // Data is of several lines, and not a part of what was read
 }
 
-// events cuts a text/event-stream into whole events. The zero value is ready
+// A Splitter cuts a text/event-stream into whole events. The zero value is ready
 // for the beginning of a stream. It is not safe for concurrent use.
-type events struct {
-	limit int // bytes of one event that are held; 0: mostEvent
+type Splitter struct {
+	Limit int // bytes of one event that are held; 0: 8 MiB
 
 	tail  []byte // of the input so far, what has not been emitted
 	at    int    // where to look for the next end of a line, in tail
@@ -39,15 +43,15 @@ type events struct {
 	cr    bool   // the last byte was a CR that ended a line: an LF belongs to it
 	loose bool   // within an event that is passed on in pieces
 	mid   bool   // loose: within a line of which a part has been emitted
-	early event  // loose: the id and retry of the part that was held
+	early Event  // loose: the id and retry of the part that was held
 }
 
-// write takes the next bytes of the stream and calls emit for each event that
+// Write takes the next bytes of the stream and calls emit for each event that
 // they complete, before it returns. All that is emitted makes up the stream,
 // but for a byte order mark and an event that is not complete. A comment, or an
 // empty line, between events is emitted by itself, with an event that is zero. What
 // is emitted is valid during the call only; it may be in b.
-func (p *events) write(b []byte, emit func(raw []byte, e event)) {
+func (p *Splitter) Write(b []byte, emit func(raw []byte, e Event)) {
 	held := len(p.tail) > 0
 	if held {
 		p.tail = append(p.tail, b...)
@@ -70,20 +74,20 @@ func (p *events) write(b []byte, emit func(raw []byte, e event)) {
 	}
 }
 
-// cut reports whether the stream would end within an event of which a part has
+// Cut reports whether the stream would end within an event of which a part has
 // been emitted.
-func (p *events) cut() bool { return p.loose }
+func (p *Splitter) Cut() bool { return p.loose }
 
-func (p *events) most() int {
-	if p.limit == 0 {
+func (p *Splitter) most() int {
+	if p.Limit == 0 {
 		return mostEvent
 	}
-	return p.limit
+	return p.Limit
 }
 
 // mark removes a byte order mark at the beginning of the stream. It returns
 // false while that cannot be told.
-func (p *events) mark(b *[]byte) bool {
+func (p *Splitter) mark(b *[]byte) bool {
 	if !p.begun {
 		if len(*b) < len(byteOrderMark) && bytes.HasPrefix(byteOrderMark, *b) {
 			return false
@@ -96,7 +100,7 @@ func (p *events) mark(b *[]byte) bool {
 
 // lines emits what is complete in b and returns the rest. Lines end with CR,
 // LF or both; what a CR completes does not wait for the LF.
-func (p *events) lines(b []byte, emit func([]byte, event)) []byte {
+func (p *Splitter) lines(b []byte, emit func([]byte, Event)) []byte {
 	for {
 		if p.cr && p.at < len(b) {
 			p.cr = false
@@ -121,52 +125,52 @@ func (p *events) lines(b []byte, emit func([]byte, event)) []byte {
 		if blank || comment {
 			emit(b[:end], p.parse(b[:end]))
 			b = p.rest(b, end)
-			p.loose, p.early = false, event{}
+			p.loose, p.early = false, Event{}
 		}
 	}
 }
 
 // feed takes the LF of a line whose CR has been seen before.
-func (p *events) feed(b []byte, emit func([]byte, event)) []byte {
+func (p *Splitter) feed(b []byte, emit func([]byte, Event)) []byte {
 	if p.at > 0 {
 		p.at, p.line = p.at+1, p.line+1
 		return b
 	}
-	emit(b[:1], event{part: p.loose})
+	emit(b[:1], Event{Part: p.loose})
 	return b[1:]
 }
 
 // rest returns b without its first n bytes, which have been emitted.
-func (p *events) rest(b []byte, n int) []byte {
+func (p *Splitter) rest(b []byte, n int) []byte {
 	p.at, p.line = 0, 0
 	return b[n:]
 }
 
 // piece emits the beginning, or more, of an event that is too large.
-func (p *events) piece(b []byte, emit func([]byte, event)) []byte {
+func (p *Splitter) piece(b []byte, emit func([]byte, Event)) []byte {
 	if len(b) == 0 {
 		return b
 	}
 	if !p.loose {
 		e := parse(b[:p.line]) // the lines that are complete
-		p.early = event{hasID: e.hasID, id: bytes.Clone(e.id), retry: e.retry, hasRetry: e.hasRetry}
+		p.early = Event{HasID: e.HasID, ID: bytes.Clone(e.ID), Retry: e.Retry, HasRetry: e.HasRetry}
 	}
 	p.mid = p.mid || p.line < len(b)
 	p.loose = true
-	emit(b, event{part: true})
+	emit(b, Event{Part: true})
 	return p.rest(b, len(b))
 }
 
 // parse reads an event that is complete. Of one that went in pieces it knows
 // what preceded the limit.
-func (p *events) parse(raw []byte) event {
+func (p *Splitter) parse(raw []byte) Event {
 	if p.loose {
 		return p.early
 	}
 	return parse(raw)
 }
 
-func parse(raw []byte) (e event) {
+func parse(raw []byte) (e Event) {
 	for len(raw) > 0 {
 		n := bytes.IndexAny(raw, "\r\n")
 		name, value, found := bytes.Cut(raw[:n], []byte(":"))
@@ -180,31 +184,31 @@ func parse(raw []byte) (e event) {
 }
 
 // field adds a field. What has no name is a comment, or nothing.
-func (e *event) field(name string, value []byte) {
+func (e *Event) field(name string, value []byte) {
 	switch name {
 	case "event":
-		e.name = value
+		e.Name = value
 	case "data":
 		e.line(value)
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
-			e.id, e.hasID = value, true
+			e.ID, e.HasID = value, true
 		}
 	case "retry":
 		if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
-			e.retry, e.hasRetry = time.Duration(ms)*time.Millisecond, true
+			e.Retry, e.HasRetry = time.Duration(ms)*time.Millisecond, true
 		}
 	}
 }
 
 // line adds a line of data.
-func (e *event) line(value []byte) {
+func (e *Event) line(value []byte) {
 	switch {
-	case e.data == nil:
-		e.data = value
+	case e.Data == nil:
+		e.Data = value
 		return
 	case !e.joined:
-		e.data, e.joined = bytes.Clone(e.data), true
+		e.Data, e.joined = bytes.Clone(e.Data), true
 	}
-	e.data = append(append(e.data, '\n'), value...)
+	e.Data = append(append(e.Data, '\n'), value...)
 }
