@@ -51,6 +51,7 @@ var rooms = map[string][]string{
 	"internal/session":     {"internal/eventstream", "internal/jsonrpc", "internal/replay"},
 	"internal/replay":      nil,
 	"internal/signin":      {"internal/token"},
+	"internal/stdio":       {"internal/eventstream", "internal/jsonrpc"},
 	"internal/source":      {"internal/token"},
 	"internal/systemd":     nil,
 	"internal/telemetry":   {"internal/record"},
