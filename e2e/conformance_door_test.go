@@ -22,6 +22,8 @@ type door struct {
 	server string // address
 	proxy  string // address
 	roots  *x509.CertPool
+	ready  chan struct{} // closed when proxy and roots are what they will be
+	over   chan struct{} // closed at the end
 
 	all   sync.WaitGroup
 	mu    sync.Mutex
@@ -35,7 +37,7 @@ func newDoor(t *testing.T, server string) *door {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	d := &door{host: "localhost:" + port, server: server, roots: x509.NewCertPool()}
+	d := &door{host: "localhost:" + port, server: server, roots: x509.NewCertPool(), ready: make(chan struct{}), over: make(chan struct{})}
 	d.all.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -47,13 +49,14 @@ func newDoor(t *testing.T, server string) *door {
 	})
 	t.Cleanup(func() {
 		l.Close()
+		close(d.over)
 		d.closeAll()
 		d.all.Wait()
 	})
 	return d
 }
 
-// through has everybody who comes from now on go through p.
+// through has everybody go through p, who waits for that.
 func (d *door) through(t *testing.T, p *serving) {
 	t.Helper()
 	root, err := os.ReadFile(p.root())
@@ -61,6 +64,7 @@ func (d *door) through(t *testing.T, p *serving) {
 		t.Fatalf("no root: %v", err)
 	}
 	d.proxy = p.address
+	close(d.ready)
 }
 
 func (d *door) serve(down net.Conn) {
@@ -91,6 +95,11 @@ const handshake = 22 // the first byte of TLS, RFC 8446 section 5.1
 
 // connect returns a connection to the server through the proxy.
 func (d *door) connect() (net.Conn, error) {
+	select {
+	case <-d.ready:
+	case <-d.over:
+		return nil, net.ErrClosed
+	}
 	c, err := net.Dial("tcp", d.proxy)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,9 @@ func (l *load) listen(n int) *audience {
 			return calls(perConnection-1, func(int) error { return open(two) })
 		})
 	}
-	if err := shared(32, groups); err != nil {
+	// Few at a time: Go's server ends a connection whose first frames do not come
+	// within two seconds, and this machine has more to do.
+	if err := shared(8, groups); err != nil {
 		l.t.Fatal(err)
 	}
 	a.each("data: begun")
