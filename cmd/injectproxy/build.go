@@ -51,14 +51,17 @@ type surroundings struct {
 // instance is a proxy composed from a configuration: a door that stays as it
 // was made, and generations of routes that follow one another. It serves
 // listeners by its proxy and ends with close.
+//
+// One that is only prepared has no door, and needs none of what one needs: an
+// authority, a policy, listeners. Its routes are reached from within.
 type instance struct {
-	*proxy.Proxy
-	around   surroundings
-	upstream *proxy.Upstream
-	sources  *sources
-	stats    *retry.Stats
-	watch    *observer
-	book     *session.Book // sessions outlive changes of the configuration
+	*proxy.Proxy // nil without a door
+	around       surroundings
+	upstream     *proxy.Upstream
+	sources      *sources
+	stats        *retry.Stats
+	watch        *observer
+	book         *session.Book // sessions outlive changes of the configuration
 
 	authority atomic.Pointer[ca.Authority] // in use; nil if no rule needs one
 
@@ -73,29 +76,10 @@ type instance struct {
 
 // build composes an instance: configuration → sources → routes → door.
 func build(cfg *config.Config, s surroundings) (*instance, error) {
-	roots, err := upstreamRoots(cfg.Upstream.CA)
+	in, dialer, err := prepare(cfg, s)
 	if err != nil {
 		return nil, err
 	}
-	own := proxy.IsListener(s.listeners...)
-	proxyFor, err := upstreamProxy(cfg, own)
-	if err != nil {
-		return nil, err
-	}
-	trust := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	dialer := proxy.NewDialer(proxy.DialOptions{
-		Proxy: proxyFor, TLS: trust, Resolve: s.resolve,
-		Own: own, NoLoopback: cfg.Shared(),
-	})
-	in := &instance{
-		around: s, upstream: proxy.NewUpstream(dialer, trust), stats: new(retry.Stats),
-		generations: map[*generation]bool{}, closing: make(chan struct{}), book: session.NewBook(),
-	}
-	in.authority.Store(s.authority)
-	in.watch = newObserver(in)
-	identity := identityTransport(proxyFor, trust)
-	identity.DialContext = s.dialIdentity
-	in.sources = newSources(cfg, s, identity, own, in.signedIn)
 	in.Proxy, err = proxy.New(proxy.Options{
 		Dialer: dialer, Upstream: in.watch.attempt(in.upstream), Leaf: in.leaf,
 		Admit:     func(c net.Conn) func([]string) (string, error) { return s.access.Peer(c).Client },
@@ -113,6 +97,35 @@ func build(cfg *config.Config, s surroundings) (*instance, error) {
 		return nil, err
 	}
 	return in, nil
+}
+
+// prepare makes what the routes of an instance stand on. They come with takeOver.
+// The Dialer is the one that they connect by.
+func prepare(cfg *config.Config, s surroundings) (*instance, *proxy.Dialer, error) {
+	roots, err := upstreamRoots(cfg.Upstream.CA)
+	if err != nil {
+		return nil, nil, err
+	}
+	own := proxy.IsListener(s.listeners...)
+	proxyFor, err := upstreamProxy(cfg, own)
+	if err != nil {
+		return nil, nil, err
+	}
+	trust := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	dialer := proxy.NewDialer(proxy.DialOptions{
+		Proxy: proxyFor, TLS: trust, Resolve: s.resolve,
+		Own: own, NoLoopback: cfg.Shared(),
+	})
+	in := &instance{
+		around: s, upstream: proxy.NewUpstream(dialer, trust), stats: new(retry.Stats),
+		generations: map[*generation]bool{}, closing: make(chan struct{}), book: session.NewBook(),
+	}
+	in.authority.Store(s.authority)
+	in.watch = newObserver(in)
+	identity := identityTransport(proxyFor, trust)
+	identity.DialContext = s.dialIdentity
+	in.sources = newSources(cfg, s, identity, own, in.signedIn)
+	return in, dialer, nil
 }
 
 // upstreamRoots returns the system's roots and those of the given files, or

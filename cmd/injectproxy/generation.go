@@ -23,6 +23,7 @@ type generation struct {
 	since    time.Time // when it took over
 	supplies map[*config.Audience]*supply
 	budget   *replay.Budget
+	rules    *proxy.Rules
 	over     chan struct{} // closed when another has taken over
 }
 
@@ -40,9 +41,8 @@ func (in *instance) takeOver(cfg *config.Config) error {
 		g.budget = replay.NewBudget(cfg.Retry.Memory)
 	}
 	err := in.supply(g)
-	var rules *proxy.Rules
 	if err == nil {
-		rules, err = in.rules(g)
+		g.rules, err = in.rules(g)
 	}
 	if err != nil {
 		in.discard(g)
@@ -51,7 +51,10 @@ func (in *instance) takeOver(cfg *config.Config) error {
 	in.current = g
 	in.generations[g] = true
 	in.watch.measure(cfg) // before a request comes under its rules
-	over := in.SetRules(rules)
+	var over <-chan struct{}
+	if in.Proxy != nil {
+		over = in.SetRules(g.rules)
+	}
 	for s := range g.distinct() {
 		s.users++
 		s.Forget() // what failed may have been mended by the change
@@ -112,7 +115,7 @@ func (in *instance) rules(g *generation) (*proxy.Rules, error) {
 			routes[i].RoundTripper = in.route(g, r)
 		}
 		for _, p := range r.Prefixes {
-			if a := unsignable(in.authority.Load(), r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
+			if a := in.unsignable(r, p.Authority()); a != nil && rules.Refused[p.Authority()] == nil {
 				in.around.log.Error("a rule is off", "rule", r.Name, "team", r.Team, "authority", p.Authority(), "problem", a.Detail, "hint", a.Hint)
 				rules.Refused[p.Authority()] = a
 			}
@@ -123,6 +126,15 @@ func (in *instance) rules(g *generation) (*proxy.Rules, error) {
 	}
 	rules.Clients = confined(g.cfg, index)
 	return rules, nil
+}
+
+// unsignable is the answer for an authority that the door cannot speak for. Who
+// comes from within needs no door.
+func (in *instance) unsignable(r config.Rule, authority string) *proxy.Answer {
+	if in.Proxy == nil {
+		return nil
+	}
+	return unsignable(in.authority.Load(), r, authority)
 }
 
 // confined returns what the named clients may use, for a table whose rules

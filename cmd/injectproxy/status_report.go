@@ -156,7 +156,7 @@ func (in *instance) ruleStatus(r config.Rule) statusRule {
 	s := statusRule{Name: r.Name, Team: r.Team, Kind: r.Kind, Place: r.Pos.String(), Off: r.Off, tally: in.watch.counts.of(r.Team, r.Name)}
 	for _, p := range r.Prefixes {
 		s.Prefixes = append(s.Prefixes, p.String())
-		if a := unsignable(in.authority.Load(), r, p.Authority()); a != nil && s.Off == "" {
+		if a := in.unsignable(r, p.Authority()); a != nil && s.Off == "" {
 			s.Off = a.Detail
 		}
 	}

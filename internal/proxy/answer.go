@@ -72,6 +72,9 @@ func (a *Answer) problem() problem {
 	return problem{Type: "urn:injectproxy:problem:" + a.Type, Title: a.Title, Status: a.Status, Detail: a.Detail, Hint: a.Hint}
 }
 
+// Document is a as a problem document (RFC 9457), to be marshalled.
+func (a *Answer) Document() any { return a.problem() }
+
 func (a *Answer) body() []byte {
 	p := a.problem()
 	if a.Final {

@@ -18,7 +18,7 @@ const errorCode = -32016
 // nothing else, so it says all that there is to say; programs find the problem
 // document in data.
 func (a *Answer) rpcBody() []byte {
-	return jsonrpc.ErrorBody(a.ID, errorCode, a.line(), a.problem())
+	return jsonrpc.ErrorBody(a.ID, errorCode, a.Line(), a.problem())
 }
 
 // asMessage makes the problem document, which may have members of its own, a
@@ -27,11 +27,11 @@ func (a *Answer) rpcBody() []byte {
 // it has one that nobody gives.
 func (p *problem) asMessage(a *Answer) {
 	p.JSONRPC, p.ID = "2.0", new(string)
-	p.Error.Code, p.Error.Message = errorCode, a.line()
+	p.Error.Code, p.Error.Message = errorCode, a.Line()
 }
 
-// line is the whole of a in one line.
-func (a *Answer) line() string {
+// Line is the whole of a in one line.
+func (a *Answer) Line() string {
 	s := a.Error()
 	if a.Hint != "" {
 		s = strings.TrimRight(s, ".") + ". Hint: " + a.Hint

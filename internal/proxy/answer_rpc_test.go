@@ -46,7 +46,7 @@ func TestAnswerInOneLineSaysAllThereIs(t *testing.T) {
 		{Answer{Title: "T", Detail: "D.", Hint: "h"}, "T: D. Hint: h"},
 		{Answer{Title: "T", Detail: "D", Hint: "a\r\n\tb\x1b[0m"}, "T: D. Hint: a   b [0m"},
 	} {
-		if got := tt.a.line(); got != tt.want {
+		if got := tt.a.Line(); got != tt.want {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
