@@ -13,10 +13,16 @@
 package stdio
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Transport is how the server is spoken to.
@@ -45,4 +51,87 @@ type Options struct {
 	Explain func(error) (line string, data any)
 
 	Log *slog.Logger // nil discards. It gets no id, parameter or result
+}
+
+// Bridge is between one client and one server.
+type Bridge struct {
+	o     Options
+	up    upstream
+	out   *output
+	in    *input
+	calls *calls
+	order order
+
+	ctx  context.Context // of all that is sent; ends with errEnding
+	stop context.CancelCauseFunc
+
+	work   sync.WaitGroup // messages on their way
+	beside sync.WaitGroup // what lasts until the end
+
+	telling   sync.Mutex
+	last      <-chan struct{} // closed when the last of what is told in order has been
+	listening bool
+	notices   notices
+}
+
+func newBridge(o Options, up func(*Bridge) upstream) *Bridge {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Bridge{o: o, calls: newCalls()}
+	b.notices.more = make(chan struct{}, 1)
+	b.up = up(b)
+	return b
+}
+
+// Run bridges until in ends, ctx is done or out cannot be written, and returns
+// within a second after that. It returns nil at the end of in or of ctx, and
+// otherwise what is wrong with in or out. It is called once.
+//
+// A Read of in, or a Write of out, that does not return is left behind: it ends
+// when whoever owns them closes them.
+func (b *Bridge) Run(ctx context.Context, in io.Reader, out io.Writer) error {
+	b.ctx, b.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+	defer b.stop(nil)
+	b.out = newOutput(out)
+	go b.out.run()
+	arrivals, read := make(chan arrival), make(chan error, 1)
+	b.in = &input{
+		b: b, lines: newLines(in, mostMessage), to: arrivals,
+		calls: semaphore.NewWeighted(mostCalls), told: semaphore.NewWeighted(mostTold), bytes: semaphore.NewWeighted(mostBytes),
+	}
+	go func() { read <- b.in.read(b.ctx) }()
+	err := b.pump(ctx, arrivals, read)
+	b.finish(ctx)
+	return err
+}
+
+// pump sends on what the client says, until one of the ends.
+func (b *Bridge) pump(ctx context.Context, arrivals <-chan arrival, read <-chan error) (err error) {
+	var late <-chan time.Time
+	var idle <-chan struct{}
+	for {
+		if late != nil && idle == nil && b.order.gate == nil { // all has been sent
+			idle = b.idle()
+		}
+		select {
+		case a := <-arrivals:
+			b.take(a)
+		case <-b.order.gate:
+			b.opened()
+		case err = <-read:
+			if err != nil {
+				err = fmt.Errorf("read the client's messages: %w", err)
+			}
+			late = time.After(lastAnswers)
+		case <-idle:
+			return err
+		case <-late:
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-b.out.failed:
+			return fmt.Errorf("write to the client: %w", b.out.err)
+		}
+	}
 }

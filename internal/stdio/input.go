@@ -1,0 +1,155 @@
+package stdio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+	"golang.org/x/sync/semaphore"
+)
+
+// What of the client's is in flight at most: beyond it nothing is read.
+const (
+	mostCalls = 4096
+	mostTold  = 4096 // notifications and responses
+	mostBytes = 256 << 20
+)
+
+// Codes of JSON-RPC 2.0, 5.1.
+const (
+	invalidRequest = -32600
+	invalidParams  = -32602
+)
+
+// arrival is a message of the client's, or what is wrong with one whose id can
+// be answered.
+type arrival struct {
+	message
+	wrong *failure
+	calls int64 // 1 of a request
+	size  int64
+}
+
+// input reads what the client says. It belongs to one goroutine, but for release.
+type input struct {
+	b     *Bridge
+	lines *lines
+	to    chan<- arrival
+
+	calls, told, bytes *semaphore.Weighted
+}
+
+// read reads until the end of the input, which it returns as nil, or of ctx.
+func (in *input) read(ctx context.Context) error {
+	for {
+		line, tooLong, err := in.lines.next()
+		if err == nil {
+			if tooLong != nil {
+				err = in.refuse(ctx, tooLong, "the message is larger than 64 MiB")
+			} else {
+				err = in.line(ctx, line)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// line takes one line: a message or, in MCP 2025-03-26, a batch of them.
+func (in *input) line(ctx context.Context, line []byte) error {
+	m, err := jsonrpc.Parse(line)
+	switch {
+	case err != nil:
+		return in.malformed(ctx, line, err)
+	case m.Kind == jsonrpc.Batch:
+		return eachOf(line, func(element []byte) error {
+			m, err := jsonrpc.Parse(element)
+			if err != nil || m.Kind == jsonrpc.Batch {
+				return in.malformed(ctx, element, err)
+			}
+			return in.pass(ctx, arrival{message: message{m, element}})
+		})
+	}
+	return in.pass(ctx, arrival{message: message{m, line}})
+}
+
+// malformed refuses what is no message, if an id can be read in it all the same.
+func (in *input) malformed(ctx context.Context, b []byte, err error) error {
+	g := glanceAt(b)
+	if !json.Valid(b) && g.deepest <= mostDepth {
+		g.broken = true
+	}
+	line := "the message is not a JSON-RPC request"
+	if err != nil {
+		line = err.Error()
+	}
+	return in.refuse(ctx, g, line)
+}
+
+func (in *input) refuse(ctx context.Context, g *glance, line string) error {
+	id, ok := g.request()
+	if !ok {
+		in.b.o.Log.Warn("what the client sent is no message, and has no id to answer: dropped", "reason", line)
+		return nil
+	}
+	in.b.o.Log.Warn("what the client sent is no message: refused", "reason", line)
+	m := message{Message: jsonrpc.Message{Kind: jsonrpc.Request, ID: id}}
+	return in.pass(ctx, arrival{message: m, wrong: &failure{code: invalidRequest, line: line}})
+}
+
+// pass hands a on as soon as so much may be in flight.
+func (in *input) pass(ctx context.Context, a arrival) error {
+	slots := in.told
+	if a.Kind == jsonrpc.Request {
+		slots = in.calls
+		a.calls = 1
+	}
+	a.size = int64(len(a.raw))
+	if err := slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	if err := in.bytes.Acquire(ctx, a.size); err != nil {
+		return err
+	}
+	select {
+	case in.to <- a:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// release takes note that a is not in flight any more.
+func (in *input) release(a arrival) {
+	in.bytes.Release(a.size)
+	if a.calls > 0 {
+		in.calls.Release(1)
+	} else {
+		in.told.Release(1)
+	}
+}
+
+// eachOf calls take with each element of the array b, which is valid JSON.
+func eachOf(b []byte, take func(element []byte) error) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if _, err := d.Token(); err != nil { // the bracket
+		return err
+	}
+	for d.More() {
+		var element json.RawMessage
+		if err := d.Decode(&element); err != nil {
+			return err
+		}
+		if err := take(element); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package stdio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+)
+
+// errorCode is that of errors of the bridge's own.
+const errorCode = -32016
+
+// mostQuoted is how much of what a server says is told in a line.
+const mostQuoted = 200
+
+// Why a call is not waited for any more.
+var (
+	errEnding    = &failure{code: errorCode, line: "injectproxy ended before the server answered: the request may have been carried out"}
+	errWithdrawn = errors.New("the client has withdrawn the request")
+)
+
+// errorFor returns the response that answers c with f.
+func errorFor(c *call, f *failure) []byte {
+	code := f.code
+	if code == 0 {
+		code = errorCode
+	}
+	return jsonrpc.ErrorBody(c.ID, code, oneLine(f.line), f.data)
+}
+
+// problem returns the response that says why there is none of the server's.
+func (b *Bridge) problem(c *call, err error) []byte {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		if body := r.errorFor(c); body != nil {
+			return body
+		}
+		return errorFor(c, &failure{line: r.line(), data: r.problem()})
+	}
+	if f, ok := errors.AsType[*failure](err); ok {
+		return errorFor(c, f)
+	}
+	if f, ok := errors.AsType[*failure](context.Cause(c.ctx)); ok {
+		return errorFor(c, f)
+	}
+	if err == nil {
+		return errorFor(c, &failure{line: "the server ended its answer without a response to the request: it may have been carried out"})
+	}
+	if b.o.Explain == nil {
+		return errorFor(c, &failure{line: err.Error()})
+	}
+	line, data := b.o.Explain(err)
+	return errorFor(c, &failure{line: line, data: data})
+}
+
+// errorFor returns the JSON-RPC error that the server refused c with, for the id
+// of c, whatever id it said itself; nil if its body is none.
+func (r *refusal) errorFor(c *call) []byte {
+	body := bytes.TrimPrefix(r.body, byteOrderMark)
+	m, err := jsonrpc.Parse(body)
+	if err != nil || m.Kind != jsonrpc.Response || m.Result != nil {
+		return nil
+	}
+	at := memberAt(body, "error")
+	members, err := jsonrpc.Object(body[at.from:at.to])
+	if err != nil {
+		return nil
+	}
+	var code int
+	if _, ok := jsonrpc.Text(members["message"]); !ok || json.Unmarshal(members["code"], &code) != nil {
+		return nil
+	}
+	return underID(body, m.ID, c.ID)
+}
+
+// line says what the server answered.
+func (r *refusal) line() string {
+	line := r.Error()
+	switch said := r.said(); {
+	case r.location != "":
+		line += ": it has moved to " + withoutQuery(r.location) + ", use that URL"
+	case said != "":
+		line += ": " + said
+	}
+	if r.retryAfter > 0 {
+		line += " (try again in " + r.retryAfter.Round(time.Second).String() + ")"
+	}
+	return line
+}
+
+// said returns what the body tells somebody who reads it.
+func (r *refusal) said() string {
+	body := string(r.body)
+	if m := r.members(); m != nil {
+		body = ""
+		for _, name := range []string{"detail", "error_description", "message", "title"} {
+			if s, ok := jsonrpc.Text(m[name]); ok && body == "" {
+				body = s
+			}
+		}
+	} else if r.mediaType != "text/plain" {
+		return ""
+	}
+	body, _, _ = strings.Cut(strings.TrimSpace(body), "\n")
+	body = strings.TrimSpace(oneLine(strings.ToValidUTF8(body, "")))
+	if len(body) > mostQuoted {
+		body = strings.ToValidUTF8(body[:mostQuoted], "") + "…"
+	}
+	return body
+}
+
+// members returns those of a body that is a problem document (RFC 9457) or
+// another object, nil of any other.
+func (r *refusal) members() map[string]json.RawMessage {
+	if r.mediaType != "application/problem+json" && r.mediaType != "application/json" {
+		return nil
+	}
+	members, err := jsonrpc.Object(r.body)
+	if err != nil {
+		return nil
+	}
+	return members
+}
+
+// problem returns the body if it is a problem document.
+func (r *refusal) problem() any {
+	if r.mediaType == "application/problem+json" && r.members() != nil {
+		return json.RawMessage(r.body)
+	}
+	return nil
+}
+
+// oneLine returns s without what moves a cursor or ends a line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// withoutQuery returns a URL as it may be shown: its query may be a secret.
+func withoutQuery(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "another URL"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}

@@ -1,0 +1,229 @@
+package stdio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+)
+
+// tellLimit is how long the server may take to take a notification or a
+// response: those behind it wait.
+const tellLimit = 60 * time.Second
+
+// order holds back what may not be sent yet. It belongs to the goroutine of Run.
+type order struct {
+	gate <-chan struct{} // nil: open; else nothing is sent before it is closed
+	then func()          // called when it is; may be nil
+	held []arrival
+}
+
+// take sends a on its way, or keeps it until it may be.
+func (b *Bridge) take(a arrival) {
+	if b.order.gate != nil && !b.urgent(a) {
+		b.order.held = append(b.order.held, a)
+		return
+	}
+	b.dispatch(a)
+}
+
+// urgent reports whether a waits for nothing: the reply to what the server has
+// asked, and the end of the wait for initialize.
+func (b *Bridge) urgent(a arrival) bool {
+	if a.Kind == jsonrpc.Notification && a.Method == "notifications/cancelled" {
+		c := b.cancelled(a.message)
+		return c != nil && c.Method == "initialize"
+	}
+	return a.Kind == jsonrpc.Response
+}
+
+// opened sends what was held back, up to what must be waited for next.
+func (b *Bridge) opened() {
+	then := b.order.then
+	b.order.gate, b.order.then = nil, nil
+	if then != nil {
+		then()
+	}
+	for len(b.order.held) > 0 && b.order.gate == nil {
+		a := b.order.held[0]
+		b.order.held[0] = arrival{}
+		b.order.held = b.order.held[1:]
+		b.dispatch(a)
+	}
+}
+
+func (b *Bridge) dispatch(a arrival) {
+	switch {
+	case a.Kind == jsonrpc.Request:
+		b.start(a)
+		return
+	case a.Kind == jsonrpc.Response:
+		told := b.inOrder(a)
+		if a.ID != nil && b.o.ToolTimeout > 0 {
+			key := keyOf(a.ID)
+			b.work.Go(func() { <-told; b.calls.reply(key) })
+		}
+		return
+	case a.Method == "notifications/initialized":
+		b.order.gate, b.order.then = b.inOrder(a), b.live
+		return
+	case a.Method == "notifications/cancelled":
+		if c := b.cancelled(a.message); c != nil {
+			b.withdraw(c, a)
+			return
+		}
+	}
+	b.inOrder(a)
+}
+
+// start asks the server a request, or refuses it.
+func (b *Bridge) start(a arrival) {
+	c := newCall(b.ctx, a.message)
+	c.key = keyOf(c.ID)
+	wrong := a.wrong
+	if wrong == nil {
+		b.look(c)
+		wrong = b.forbidden(c)
+	}
+	if wrong == nil && !b.calls.add(c) {
+		wrong = &failure{code: invalidRequest, line: "the id is that of another request that is under way"}
+	}
+	if wrong != nil {
+		c.cancel(nil)
+		b.work.Go(func() {
+			defer b.in.release(a)
+			b.out.write(errorFor(c, wrong))
+		})
+		return
+	}
+	if c.Method == "initialize" {
+		b.wait(c)
+	}
+	if c.clock != nil {
+		b.work.Go(func() { b.watch(c) })
+	}
+	b.work.Go(func() {
+		defer b.in.release(a)
+		b.ask(c)
+	})
+}
+
+// wait holds back everything else until c has its answer, or is over.
+func (b *Bridge) wait(c *call) {
+	gate := make(chan struct{})
+	b.order.gate = gate
+	b.work.Go(func() {
+		defer close(gate)
+		select {
+		case <-c.answered:
+		case <-c.ctx.Done():
+		}
+	})
+}
+
+// ask asks the server c, and sees to it that it has an answer in the end.
+func (b *Bridge) ask(c *call) {
+	defer c.cancel(nil)
+	err := b.up.ask(c.ctx, c)
+	c.left()
+	if c.clock != nil {
+		b.calls.forget(c)
+	}
+	if !b.calls.settle(c) {
+		return
+	}
+	defer c.settle()
+	if err != nil {
+		b.o.Log.Debug("a request has no response", "method", c.Method, "error", err)
+	}
+	if !c.gone.Load() {
+		b.out.write(b.problem(c, err))
+	}
+}
+
+// fail answers c with f, unless it has had its answer.
+func (b *Bridge) fail(c *call, f *failure) bool {
+	if !b.calls.settle(c) {
+		return false
+	}
+	defer c.settle()
+	if !c.gone.Load() {
+		b.out.write(errorFor(c, f))
+	}
+	return true
+}
+
+// inOrder tells the server a once what came before has been told. Told is closed
+// when that is over.
+func (b *Bridge) inOrder(a arrival) (told <-chan struct{}) {
+	done := make(chan struct{})
+	b.telling.Lock()
+	before := b.last
+	b.last = done
+	b.telling.Unlock()
+	b.work.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		if a.size > 0 { // else it is not the client's
+			defer b.in.release(a)
+		}
+		ctx, cancel := context.WithTimeout(b.ctx, tellLimit)
+		defer cancel()
+		if err := b.up.tell(ctx, a.message); err != nil {
+			b.o.Log.Warn("the server did not take a message of the client", "kind", a.Kind, "method", a.Method, "error", err)
+		}
+	})
+	return done
+}
+
+// live is called when the server knows that the client is initialized.
+func (b *Bridge) live() {
+	if b.listening {
+		return
+	}
+	b.listening = true
+	b.beside.Go(func() { b.up.listen(b.ctx) })
+	b.beside.Go(func() { b.notify(b.ctx) })
+}
+
+// look finds out what the bridge has to know of c.
+func (b *Bridge) look(c *call) {
+	if b.o.ToolTimeout > 0 && c.Method == "tools/call" {
+		c.clock = newClock(b.o.ToolTimeout)
+	}
+	if !bytes.Contains(c.Params, []byte(`_meta`)) && !bytes.Contains(c.Params, []byte(`\u`)) {
+		return // which spares it the work
+	}
+	params, err := jsonrpc.Object(c.Params)
+	if err != nil {
+		return
+	}
+	meta, err := jsonrpc.Object(params["_meta"])
+	if err != nil {
+		return
+	}
+	_, c.modern = meta["io.modelcontextprotocol/protocolVersion"]
+	if token := meta["progressToken"]; c.clock != nil && isID(token) {
+		c.token = keyOf(token)
+	}
+}
+
+func isID(raw json.RawMessage) bool {
+	return len(raw) > 0 && (raw[0] == '"' || raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9')
+}
+
+// forbidden says why c may not be asked.
+func (b *Bridge) forbidden(c *call) *failure {
+	if b.o.Tools == nil || c.Method != "tools/call" {
+		return nil
+	}
+	name, ok := toolName(c.Params)
+	if ok && b.o.Tools(name) {
+		return nil
+	}
+	return &failure{code: invalidParams, line: "Unknown tool: " + oneLine(name)}
+}
