@@ -1,0 +1,151 @@
+package stdio
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestServerThatHasMovedIsFollowed holds that a redirect within the origin that
+// keeps method and body is followed, once and for all.
+func TestServerThatHasMovedIsFollowed(t *testing.T) {
+	both(t, func(t *testing.T, proto string) {
+		for name, to := range map[string]string{
+			"path":             "/there/mcp",
+			"relative":         "there/mcp",
+			"whole":            "https://HOST/there/mcp",
+			"in capitals":      "HTTPS://HOST/there/mcp#fragment",
+			"without a scheme": "//HOST/there/mcp",
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				var f *far
+				f = newFar(t, proto, func(w http.ResponseWriter, r *http.Request) {
+					b, _ := io.ReadAll(r.Body)
+					switch {
+					case r.URL.Path == "/mcp":
+						w.Header()["Location"] = []string{strings.ReplaceAll(to, "HOST", parsed(t, f.srv.URL).Host)}
+						w.WriteHeader(http.StatusTemporaryRedirect)
+					case r.Method == "POST" && r.URL.Path == "/there/mcp":
+						want(t, "ours", r.Header.Get("X-Ours"), "mine")
+						answers(200, typeJSON, result(int(messageOf(string(b)).ID[0]-'0')))(w, r)
+					}
+				})
+				wantLine(t, "first", f.ask(t, request(1, "x")), "")
+				wantLine(t, "second", f.ask(t, request(2, "x")), "")
+				wantList(t, "requests", f.route.urls(), "POST "+f.srv.URL+"/mcp", "POST "+f.srv.URL+"/there/mcp", "POST "+f.srv.URL+"/there/mcp")
+			})
+		}
+	})
+}
+
+// TestNothingGoesToAnotherOrigin holds that no redirect makes the Route be asked
+// for it, whatever it says, and what the user is told of it.
+func TestNothingGoesToAnotherOrigin(t *testing.T) {
+	t.Parallel()
+	evil := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s was sent to another origin: %q", r.Method, r.URL, r.Header)
+	}))
+	t.Cleanup(evil.Close)
+	host := parsed(t, evil.URL).Host
+	type test struct {
+		status       int
+		to, location string // SELF and EVIL stand for the authorities
+	}
+	tests := map[string]test{
+		"another host":      {307, "https://EVIL/mcp?token=x#y", "https://EVIL/mcp"},
+		"another host, 308": {308, "https://EVIL/mcp", "https://EVIL/mcp"},
+		"without a scheme":  {307, "//EVIL/mcp", "https://EVIL/mcp"},
+		"another port":      {308, "https://127.0.0.1:1/mcp", "https://127.0.0.1:1/mcp"},
+		"no port":           {308, "https://127.0.0.1/mcp", "https://127.0.0.1/mcp"},
+		"another name":      {308, "https://localhost/mcp", "https://localhost/mcp"},
+		"in the clear":      {307, "http://SELF/mcp", "http://SELF/mcp"},
+		"userinfo":          {307, "https://u:p@SELF/mcp", ""},
+		"host as userinfo":  {307, "https://SELF@EVIL/mcp", ""},
+		"another scheme":    {307, "ftp://SELF/mcp", ""},
+		"file":              {307, "file:///etc/passwd", ""},
+		"opaque":            {307, "https:EVIL", ""},
+		"script":            {308, "javascript:alert(1)", ""},
+		"no URL":            {307, "https://[", ""},
+		"not ASCII":         {307, "https://EVIL/\xff\u00e4", "https://EVIL/%FF%C3%A4"},
+		"too long":          {307, "https://EVIL/" + strings.Repeat("x", 2000), ""},
+		"moved":             {301, "/there", "https://SELF/there"},
+		"found":             {302, "https://SELF/there?code=secret", "https://SELF/there"},
+		"see other":         {303, "/there", "https://SELF/there"},
+		"choices":           {300, "/there", "https://SELF/there"},
+		"not modified":      {304, "", ""},
+		"no location":       {307, "", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var f *far
+			f = newFar(t, "HTTP/1.1", func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(io.Discard, r.Body)
+				self := parsed(t, f.srv.URL).Host
+				if tt.to != "" {
+					w.Header()["Location"] = []string{strings.NewReplacer("SELF", self, "EVIL", host).Replace(tt.to)}
+				}
+				w.WriteHeader(tt.status)
+			})
+			f.s.session = "secret"
+			for what, err := range map[string]error{
+				"ask":  f.ask(t, request(1, "x")),
+				"tell": f.s.tell(t.Context(), messageOf(`{"jsonrpc":"2.0","method":"x"}`)),
+				"end":  f.s.end(t.Context()),
+			} {
+				r, ok := errors.AsType[*refusal](err)
+				if !ok {
+					t.Fatalf("%s: %v", what, err)
+				}
+				want(t, what+": status", r.status, tt.status)
+				want(t, what+": location", r.location, strings.NewReplacer("SELF", parsed(t, f.srv.URL).Host, "EVIL", host).Replace(tt.location))
+			}
+			f.s.listen(t.Context())
+			for _, url := range f.route.urls() {
+				if !strings.HasSuffix(url, " "+f.srv.URL+"/mcp") {
+					t.Errorf("the Route was asked for %s", url)
+				}
+			}
+			want(t, "requests", len(f.route.urls()), 4)
+		})
+	}
+}
+
+// TestRedirectsInARingEnd holds that a server cannot send a message round and
+// round.
+func TestRedirectsInARingEnd(t *testing.T) {
+	t.Parallel()
+	f := newFar(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", map[string]string{"/mcp": "/a", "/a": "/b", "/b": "/mcp"}[r.URL.Path])
+		w.WriteHeader(307)
+	})
+	r, ok := errors.AsType[*refusal](f.ask(t, request(1, "x")))
+	if !ok || r.status != 307 || r.location != f.srv.URL+"/a" {
+		t.Errorf("%+v", r)
+	}
+	want(t, "requests", len(f.route.urls()), 1+mostHops)
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	want(t, "target", f.s.target.String(), f.srv.URL+"/mcp")
+}
+
+// TestRouteJudgesEachHop holds that a place that the Route refuses ends the way.
+func TestRouteJudgesEachHop(t *testing.T) {
+	t.Parallel()
+	beside := errors.New("no rule covers this URL")
+	h := newHeard()
+	s := newHTTP(Options{URL: parsed(t, "https://server/mcp/"), Route: routeFunc(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Path != "/mcp/" {
+			return nil, beside
+		}
+		return &http.Response{StatusCode: 308, Header: http.Header{"Location": {"/admin"}}, Body: http.NoBody}, nil
+	})}, h.deliver)
+	if err := s.ask(t.Context(), h.call(t.Context(), request(1, "x"))); err != beside {
+		t.Errorf("%v", err)
+	}
+	want(t, "target", s.target.Path, "/mcp/")
+}
