@@ -85,17 +85,25 @@ func compare(t *testing.T, direct, through map[string]string, least int) {
 }
 
 // conformance runs what a revision of the protocol requires of the server at
-// url, and returns the verdict on each check.
+// url, and returns the verdict on each check, by scenario, name, and how many
+// of that name came before.
 func conformance(t *testing.T, n node, c client, url, revision string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	suite := filepath.Join(n.modules, "@modelcontextprotocol", "conformance", "dist", "index.js")
 	// Its status tells of failed checks, which are to be compared.
 	out, errs, err := c.try(t, n.program, suite, "server", "--url", url+"/", "--requirements", revision, "-o", dir)
-	files, _ := filepath.Glob(filepath.Join(dir, "*", "checks.json"))
-	if len(files) == 0 {
+	verdicts := verdicts(t, dir)
+	if len(verdicts) == 0 {
 		t.Fatalf("the suite has no results: %v\n%s%s", err, out, errs)
 	}
+	return verdicts
+}
+
+// verdicts returns what the suite has written into dir.
+func verdicts(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*", "checks.json"))
 	verdicts := map[string]string{}
 	for _, f := range files {
 		scenario := stamped.ReplaceAllString(filepath.Base(filepath.Dir(f)), "")
@@ -107,8 +115,10 @@ func conformance(t *testing.T, n node, c client, url, revision string) map[strin
 		if err := json.Unmarshal(b, &checks); err != nil {
 			t.Fatalf("%s: %v", f, err)
 		}
-		for i, check := range checks {
-			verdicts[fmt.Sprintf("%s %d %s", scenario, i, check.ID)] = strings.TrimSpace(check.Status)
+		nth := map[string]int{}
+		for _, check := range checks {
+			verdicts[fmt.Sprintf("%s %s %d", scenario, check.ID, nth[check.ID])] = strings.TrimSpace(check.Status)
+			nth[check.ID]++
 		}
 	}
 	return verdicts
