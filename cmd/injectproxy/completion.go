@@ -9,7 +9,7 @@ import (
 // audiences of the configuration.
 func completeValues(root *cobra.Command, g *globals) {
 	words := map[string][]string{
-		"log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"}, "shell": shells,
+		"log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"}, "shell": shells, "transport": transports,
 		"request": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
 	}
 	for _, cmd := range append(root.Commands(), root) {

@@ -64,10 +64,16 @@ func (g *globals) execBase(stderr io.Writer, o execOptions) (*config.Config, err
 	if len(o.rules) > 0 && len(o.only) == 0 && g.config == "" {
 		return nil, nil
 	}
+	return g.quietly(stderr, "injectproxy init writes one, or give a rule: injectproxy exec --rule PREFIX=AUDIENCE -- CMD")
+}
+
+// quietly is valid for commands whose stderr is not read: it tells of errors
+// alone. Hint is the remedy where there is no configuration at all.
+func (g *globals) quietly(stderr io.Writer, hint string) (*config.Config, error) {
 	cfg, problems, err := g.load()
 	var f *failure
 	if errors.As(err, &f) && g.config == "" {
-		f.hint = "injectproxy init writes one, or give a rule: injectproxy exec --rule PREFIX=AUDIENCE -- CMD"
+		f.hint = hint
 	}
 	if err != nil {
 		return nil, err

@@ -113,6 +113,7 @@ all others pass as they are.`,
 		newManCommand(),
 		newServeCommand(g),
 		newStatusCommand(g),
+		newStdioCommand(g),
 		newVersionCommand(),
 	)
 	completeValues(root, g)

@@ -116,7 +116,7 @@ func propagates() (reads, writes bool) {
 
 func newExporter(ctx context.Context, name string) (sdktrace.SpanExporter, error) {
 	if name == "console" {
-		return stdouttrace.New()
+		return stdouttrace.New(stdouttrace.WithWriter(os.Stdout)) // as it is now: a command may need its own for data
 	}
 	protocol := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 	if protocol == "" {

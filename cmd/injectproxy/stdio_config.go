@@ -1,0 +1,274 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/match"
+	"github.com/injectproxy/injectproxy/internal/stdio"
+)
+
+// transports are the words for those of package stdio, in its order.
+var transports = []string{stdio.Auto: "auto", stdio.HTTP: "http", stdio.SSE: "sse"}
+
+// stdioSetting is what a bridge goes by.
+type stdioSetting struct {
+	cfg       *config.Config // with the rules of the server's authority alone
+	url       *url.URL
+	authority string // of url
+	transport stdio.Transport
+	timeout   time.Duration
+	header    http.Header
+	tools     func(name string) bool // nil: all
+	notes     []string               // to be logged
+}
+
+// stdioSetting puts together what the command line, the environment and the
+// configuration say. No error of it repeats a value that may be a secret: the
+// URL may well hold one.
+func (g *globals) stdioSetting(stderr io.Writer, o stdioOptions, env lookup) (*stdioSetting, error) {
+	s := &stdioSetting{}
+	var err error
+	if s.url, s.authority, err = o.server(env); err != nil {
+		return nil, err
+	}
+	if err := s.flags(o, env); err != nil {
+		return nil, err
+	}
+	credential, err := o.credential(env)
+	if err != nil {
+		return nil, err
+	}
+	if entraTokenWins(credential, env) {
+		s.notes = append(s.notes, entraToken+" is used as it stands, not "+entraTarget+": nobody renews it")
+	}
+	if s.cfg, err = g.stdioConfig(stderr, s, credential, env); err != nil {
+		return nil, err
+	}
+	if err := env.override(s.cfg); err != nil {
+		return nil, err
+	}
+	if o.given("upstream-proxy") {
+		if err := s.cfg.OverrideUpstreamProxy(o.upstreamProxy); err != nil {
+			return nil, &failure{status: exitUsage, err: errors.New("--upstream-proxy: " + err.Error()), hint: "env, direct, or a URL such as http://proxy.example:3128"}
+		}
+	}
+	rule, err := s.rule(credential)
+	if err != nil {
+		return nil, err
+	}
+	if s.header, err = o.header(rule, env); err != nil {
+		return nil, err
+	}
+	s.cfg.Log.Level = cmp.Or(g.logLevel, quieter(s.cfg.Log.Level))
+	s.cfg.Log.Format = cmp.Or(g.logFormat, s.cfg.Log.Format)
+	s.cfg.Access.Clients = nil // there is nobody but the one at stdin
+	return s, s.cfg.OverrideListen("127.0.0.1:0")
+}
+
+// flags reads what needs no configuration.
+func (s *stdioSetting) flags(o stdioOptions, env lookup) (err error) {
+	i := slices.Index(transports, o.transport)
+	if i < 0 {
+		return usageError("--transport must be one of %s, not %q", strings.Join(transports, ", "), o.transport)
+	}
+	s.transport, s.timeout = stdio.Transport(i), o.toolTimeout
+	timeout, set, err := env.quantity(entraTimeout, time.Second)
+	if err != nil {
+		return err
+	}
+	if set && !o.given("tool-timeout") {
+		s.timeout = timeout
+	}
+	if s.timeout < 0 {
+		return usageError("--tool-timeout is less than 0")
+	}
+	if len(o.allow)+len(o.ignore) > 0 {
+		if s.tools, err = stdio.Patterns(o.allow, o.ignore); err != nil {
+			return usageError("--allow-tool, --ignore-tool: %v", err)
+		}
+	}
+	return nil
+}
+
+// server returns the URL of the server, ready to be sent requests, and its
+// canonical authority.
+func (o stdioOptions) server(env lookup) (*url.URL, string, error) {
+	raw, from := o.url, "the URL"
+	if !o.urlGiven {
+		if raw, from = env.text(entraURL), entraURL; raw == "" {
+			return nil, "", &failure{
+				status: exitUsage, err: errors.New("stdio needs the URL of the MCP server"),
+				hint: "injectproxy stdio https://HOST/PATH",
+			}
+		}
+	}
+	fail := func(problem, hint string) (*url.URL, string, error) {
+		return nil, "", &failure{status: exitUsage, err: errors.New(from + " " + problem), hint: hint}
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return fail("is not a URL", "write https://HOST/PATH")
+	case u.Scheme == "http":
+		return fail("is plain http, over which no token is ever sent", "write https://; a server on this machine needs a certificate, too")
+	case u.Scheme != "https" || u.Opaque != "":
+		return fail("does not begin with https://", "write https://HOST/PATH")
+	case u.User != nil:
+		return fail("has a user before its host", "say with --audience, --client-id, --resource, --scope or --token-env where the token comes from")
+	case strings.Contains(raw, "#"):
+		return fail("has a fragment, which is never sent", "leave # and what follows it away")
+	}
+	authority, err := match.Authority(u.Host)
+	if err != nil {
+		return fail("has no host that can be reached: "+strings.TrimPrefix(err.Error(), "authority "), "write https://HOST/PATH")
+	}
+	u.Scheme, u.Host = "https", strings.TrimSuffix(authority, ":443")
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u, authority, nil
+}
+
+// stdioCredential is what the command line or the environment says about the
+// token. The zero stdioCredential leaves it to the rules.
+type stdioCredential struct {
+	key, value string // a key of an audience, or "audience" and its name
+	from       string // the flag or variable
+	tenant     string
+	tenantFrom string
+}
+
+// credential returns what flags and, where they are silent, the environment
+// say about the token.
+func (o stdioOptions) credential(env lookup) (c stdioCredential, err error) {
+	for _, flag := range []struct{ name, key, value string }{
+		{"audience", "audience", o.audience}, {"client-id", "client_id", o.clientID}, {"resource", "resource", o.resource},
+		{"scope", "scope", o.scope}, {"token-env", "token_env", o.tokenEnv},
+	} {
+		switch {
+		case !o.given(flag.name):
+			continue
+		case flag.value == "":
+			return c, usageError("--%s is empty", flag.name)
+		case c.key != "":
+			return c, usageError("%s and --%s say both what the token is: it wants one", c.from, flag.name)
+		}
+		c.key, c.value, c.from = flag.key, flag.value, "--"+flag.name
+	}
+	if c.key == "" {
+		if token := env.text(entraToken); token != "" {
+			c.key, c.value, c.from = "token_env", entraToken, entraToken
+		} else if target := env.text(entraTarget); target != "" {
+			c.key, c.value, c.from = resourceKind(target), target, entraTarget
+		}
+	}
+	return c, o.tenantOf(&c, env)
+}
+
+// tenantOf adds the tenant to c. That of the environment goes with what takes
+// one, that of a flag is an error with anything else.
+func (o stdioOptions) tenantOf(c *stdioCredential, env lookup) error {
+	takesOne := slices.Contains([]string{"client_id", "resource", "scope"}, c.key)
+	switch {
+	case !o.given("tenant"):
+		if takesOne {
+			c.tenant, c.tenantFrom = env.text(entraTenant), entraTenant
+		}
+	case o.tenant == "":
+		return usageError("--tenant is empty")
+	case !takesOne:
+		return usageError("--tenant goes with --client-id, --resource or --scope")
+	default:
+		c.tenant, c.tenantFrom = o.tenant, "--tenant"
+	}
+	return nil
+}
+
+func entraTokenWins(c stdioCredential, env lookup) bool {
+	return c.from == entraToken && env.text(entraTarget) != ""
+}
+
+// header returns the headers that are added to each request under rule.
+func (o stdioOptions) header(rule config.Rule, env lookup) (http.Header, error) {
+	fromEnv, err := env.fields(entraHeaders)
+	if err != nil {
+		return nil, err
+	}
+	fromFlags, err := flagFields(o.headers, env)
+	if err != nil {
+		return nil, err
+	}
+	return header(takenBy(rule), fromEnv, fromFlags)
+}
+
+// stdioConfig returns the configuration with the rules for the server alone.
+func (g *globals) stdioConfig(stderr io.Writer, s *stdioSetting, c stdioCredential, env lookup) (*config.Config, error) {
+	const otherwise = "or say what the token is: --client-id, --resource, --scope or --token-env"
+	if c.key == "token_env" {
+		if value, _ := env(c.value); value == "" {
+			return nil, usageError("%s: that environment variable is not set", c.from)
+		}
+	}
+	var base *config.Config
+	if c.key == "" || c.key == "audience" || g.config != "" {
+		var err error
+		if base, err = g.quietly(stderr, "injectproxy init writes one, "+otherwise); err != nil {
+			return nil, err
+		}
+	}
+	if c.key == "" {
+		return base.Within(s.authority), nil
+	}
+	sole := config.Sole{
+		// The bridge alone sends requests there, and an event stream may name an
+		// endpoint beside its own.
+		Prefix: "https://" + s.authority + "/", PrefixAt: "the URL",
+		Kind: c.key, Value: c.value, ValueAt: c.from, Tenant: c.tenant, TenantAt: c.tenantFrom,
+	}
+	if c.key == "audience" {
+		sole.Kind, sole.Value, sole.Audience, sole.AudienceAt = "", "", c.value, c.from
+	}
+	cfg, problems := config.WithSole(base, sole)
+	for _, p := range problems {
+		if !p.Warning {
+			return nil, &failure{status: exitUsage, err: errors.New(p.String()), hint: p.Hint}
+		}
+	}
+	return cfg, nil
+}
+
+// rule returns the rule by which messages are sent to the server. It has to be
+// there and live.
+func (s *stdioSetting) rule(c stdioCredential) (config.Rule, error) {
+	fail := func(problem, hint string) (config.Rule, error) {
+		return config.Rule{}, &failure{status: exitUsage, err: errors.New(problem), hint: hint}
+	}
+	table, index, err := s.cfg.Table()
+	if err != nil {
+		return config.Rule{}, err
+	}
+	switch v := table.Lookup(s.authority, http.MethodPost, s.url.EscapedPath()); v.Reason {
+	case match.Matched:
+		rule := s.cfg.Rules[index[v.Rule]]
+		if rule.Off != "" {
+			a := ruleOff(rule)
+			return fail(strings.TrimSuffix(strings.TrimSuffix(a.Detail, " Nothing was sent."), "."), a.Hint)
+		}
+		return rule, nil
+	case match.NoMethod:
+		return fail("the rule that covers the URL is not for POST, by which messages are sent", "add POST to its methods")
+	case match.NoAuthority, match.NoPrefix:
+		return fail("no rule covers the URL, so that it would get no token",
+			"add a rule for it to "+s.cfg.File+", or say what the token is: --audience, --client-id, --resource, --scope or --token-env")
+	default:
+		return fail("the URL gets no token: "+v.Reason.String(), "write its path plainly")
+	}
+}
