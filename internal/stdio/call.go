@@ -38,6 +38,13 @@ func newCall(ctx context.Context, m message) *call {
 // follow. It may be called more than once.
 func (c *call) left() { c.once.Do(func() { close(c.sent) }) }
 
+// touch takes note of a sign of life of c, which may be nil.
+func (c *call) touch() {
+	if c != nil {
+		c.clock.touch()
+	}
+}
+
 // settle notes that the client has the response, whoever gave it. It may be
 // called more than once.
 func (c *call) settle() { c.settled.Do(func() { close(c.answered) }) }

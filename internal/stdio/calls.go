@@ -1,6 +1,9 @@
 package stdio
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // mostAsked is how many requests of the server's are remembered at most.
 const mostAsked = 1024
@@ -10,7 +13,8 @@ type calls struct {
 	mu      sync.Mutex
 	pending map[string]*call // the client's, by the key of their id
 	tokens  map[string]*call // those that have a clock, by the key of their progress token
-	asked   map[string]*call // the server's, by the key of their id: on whose stream they came
+	asked   map[string]*call // the server's, by the key of their id: on whose stream they came; nil: on none
+	halt    halt
 }
 
 func newCalls() *calls {
@@ -76,33 +80,38 @@ func (s *calls) progress(token string) *call {
 }
 
 // ask takes note that the server has asked something on the stream of c, whose
-// clock stands still until the client has replied.
+// clock stands still until the client has replied; all do if c is nil.
 func (s *calls) ask(key string, c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.asked[key] == nil && len(s.asked) < mostAsked {
-		s.asked[key] = c
-		c.clock.hold()
+	if _, ok := s.asked[key]; ok || len(s.asked) >= mostAsked {
+		return
 	}
+	s.asked[key] = c
+	s.wait(c, 1)
 }
 
-// reply takes note that the client has replied.
+// reply takes note that the client has replied, or need not any more.
 func (s *calls) reply(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.asked[key]; c != nil {
+	if c, ok := s.asked[key]; ok {
 		delete(s.asked, key)
-		c.clock.resume()
+		s.wait(c, -1)
 	}
+}
+
+func (s *calls) wait(c *call, n int) {
+	if c == nil {
+		s.halt.wait(n)
+		return
+	}
+	c.clock.wait(n)
 }
 
 // forget drops what the server has asked on the stream of c, which is over.
 func (s *calls) forget(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, on := range s.asked {
-		if on == c {
-			delete(s.asked, key)
-		}
-	}
+	maps.DeleteFunc(s.asked, func(_ string, on *call) bool { return on == c })
 }

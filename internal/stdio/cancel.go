@@ -13,11 +13,7 @@ const lastGrace = 5 * time.Second
 // cancelled returns the call that a notifications/cancelled of the client's
 // names, nil if none such is pending.
 func (b *Bridge) cancelled(m message) *call {
-	params, err := jsonrpc.Object(m.Params)
-	if id := params["requestId"]; err == nil && len(id) > 0 {
-		return b.calls.get(keyOf(id))
-	}
-	return nil
+	return b.calls.get(keyIn(m.Params, "requestId"))
 }
 
 // withdraw ends c because the client has said so by a, which goes to the server
@@ -74,14 +70,15 @@ func (b *Bridge) watch(c *call) {
 	}
 	f := &failure{code: errorCode, line: "the tool gave no sign of life for " + c.clock.limit.String() +
 		", so the call was cancelled: it may have been carried out. Hint: --tool-timeout allows more time"}
-	if !b.fail(c, f) {
+	if !b.calls.settle(c) {
 		return
 	}
-	b.o.Log.Warn("a tool gave no sign of life: its call was cancelled", "limit", c.clock.limit)
-	if c.modern {
+	b.work.Go(func() { b.reply(c, f) }) // which may take the client a while
+	if c.modern || c.gone.Load() {
 		c.cancel(f)
 		return
 	}
+	b.o.Log.Warn("a tool gave no sign of life: its call is cancelled", "limit", c.clock.limit)
 	raw, _ := json.Marshal(map[string]any{
 		"jsonrpc": "2.0", "method": "notifications/cancelled",
 		"params": map[string]any{"requestId": c.ID, "reason": "no sign of life for " + c.clock.limit.String()},

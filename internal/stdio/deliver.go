@@ -24,9 +24,7 @@ func (b *Bridge) deliver(raw []byte, on *call) error {
 	if err != nil {
 		return b.misspoken(raw, on, err)
 	}
-	if on != nil {
-		on.clock.touch()
-	}
+	on.touch()
 	switch m.Kind {
 	case jsonrpc.Batch:
 		return b.deliverEach(raw, on)
@@ -34,11 +32,11 @@ func (b *Bridge) deliver(raw []byte, on *call) error {
 		b.respond(m, raw, on)
 		return nil
 	case jsonrpc.Request:
-		if on != nil && on.clock != nil {
+		if b.o.ToolTimeout > 0 {
 			b.calls.ask(keyOf(m.ID), on)
 		}
 	case jsonrpc.Notification:
-		b.progress(m)
+		b.signOfLife(m)
 	}
 	b.out.write(raw)
 	return nil
@@ -66,8 +64,8 @@ func (b *Bridge) misspoken(raw []byte, on *call, err error) error {
 	f := &failure{code: errorCode, line: "the server sent what is not a JSON-RPC message: is the URL that of an MCP endpoint?", err: err}
 	b.o.Log.Debug("the server sent what is no message: dropped", "reason", err)
 	if on != nil && json.Valid(raw) {
-		if id, ok := glanceAt(raw).response(); ok && keyOf(id) == on.key {
-			b.fail(on, f)
+		if id, ok := glanceAt(raw).response(); ok && keyOf(id) == on.key && b.calls.settle(on) {
+			b.reply(on, f)
 		}
 	}
 	return f
@@ -88,6 +86,9 @@ func (b *Bridge) respond(m jsonrpc.Message, raw []byte, on *call) {
 		return
 	}
 	defer c.settle()
+	if c.Method == "initialize" && m.Result != nil {
+		b.legacy.Store(true)
+	}
 	raw, err := b.shown(c, m, raw)
 	if err != nil {
 		b.out.write(errorFor(c, &failure{code: errorCode, line: err.Error()}))
@@ -96,15 +97,21 @@ func (b *Bridge) respond(m jsonrpc.Message, raw []byte, on *call) {
 	b.out.write(underID(raw, m.ID, c.ID))
 }
 
-// progress counts as a sign of life for the call of its token, wherever it came.
-func (b *Bridge) progress(m jsonrpc.Message) {
-	if b.o.ToolTimeout <= 0 || m.Method != "notifications/progress" {
+// signOfLife tells the clock of a call what a notification says of it: that it
+// makes progress, wherever that came, or that the server has withdrawn what it
+// had asked.
+func (b *Bridge) signOfLife(m jsonrpc.Message) {
+	if b.o.ToolTimeout <= 0 {
 		return
 	}
-	params, err := jsonrpc.Object(m.Params)
-	if token := params["progressToken"]; err == nil && len(token) > 0 {
-		if c := b.calls.progress(keyOf(token)); c != nil {
-			c.clock.touch()
+	switch m.Method {
+	case "notifications/progress":
+		if key := keyIn(m.Params, "progressToken"); key != "" {
+			b.calls.progress(key).touch()
+		}
+	case "notifications/cancelled":
+		if key := keyIn(m.Params, "requestId"); key != "" {
+			b.calls.reply(key)
 		}
 	}
 }

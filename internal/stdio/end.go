@@ -17,7 +17,7 @@ func (b *Bridge) finish(ctx context.Context) {
 	b.stop(errEnding)
 	for _, a := range b.order.held {
 		if a.ID != nil && a.calls > 0 {
-			b.work.Go(func() { b.out.write(errorFor(&call{message: a.message}, errEnding)) })
+			b.work.Go(func() { b.out.write(errorFor(&call{message: a.message}, errUnsent)) })
 		}
 	}
 	over := b.idle()
@@ -27,9 +27,10 @@ func (b *Bridge) finish(ctx context.Context) {
 	case <-over:
 	case <-t.C: // nobody reads
 	}
-	close(b.out.closing)
+	b.out.close()
 	<-over
 	b.beside.Wait()
+	b.out.wait()
 	b.leave(ctx)
 }
 

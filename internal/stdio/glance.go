@@ -120,10 +120,7 @@ func (g *glance) response() (id json.RawMessage, ok bool) {
 }
 
 func (g *glance) whole() bool {
-	if !g.over || g.broken || g.ids != 1 || len(g.id) == 0 || len(g.id) > mostSeen || !utf8.Valid(g.id) || !json.Valid(g.id) {
-		return false
-	}
-	return g.id[0] == '"' || g.id[0] == '-' || '0' <= g.id[0] && g.id[0] <= '9'
+	return g.over && !g.broken && g.ids == 1 && len(g.id) <= mostSeen && utf8.Valid(g.id) && json.Valid(g.id) && isID(g.id)
 }
 
 // glanceAt glances at b.

@@ -21,6 +21,20 @@ func keyOf(id json.RawMessage) string {
 	return "s" + s
 }
 
+// keyIn returns the key of a member of params, "" if there is none.
+func keyIn(params json.RawMessage, name string) string {
+	members, err := jsonrpc.Object(params)
+	if err != nil || !isID(members[name]) {
+		return ""
+	}
+	return keyOf(members[name])
+}
+
+// isID reports whether raw, which is valid JSON or nothing, is a string or a number.
+func isID(raw json.RawMessage) bool {
+	return len(raw) > 0 && (raw[0] == '"' || raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9')
+}
+
 // numberKey writes a number of JSON as digits without a zero at either end and
 // the power of ten that they are multiplied by.
 func numberKey(s string) string {

@@ -18,6 +18,7 @@ type output struct {
 	written chan struct{}
 	closing chan struct{} // closed when nothing is waited for any more
 	failed  chan struct{} // closed after err was set
+	over    chan struct{} // closed when run is
 	err     error
 
 	spare []byte // belongs to whoever has the turn
@@ -27,14 +28,15 @@ func newOutput(w io.Writer) *output {
 	o := &output{
 		w: w, turn: make(chan struct{}, 1),
 		full: make(chan []byte), written: make(chan struct{}),
-		closing: make(chan struct{}), failed: make(chan struct{}),
+		closing: make(chan struct{}), failed: make(chan struct{}), over: make(chan struct{}),
 	}
 	o.turn <- struct{}{}
 	return o
 }
 
-// run writes until closing. It is in no Write when it returns.
+// run writes until closing.
 func (o *output) run() {
+	defer close(o.over)
 	for {
 		select {
 		case <-o.closing:
@@ -65,7 +67,7 @@ func (o *output) write(b []byte) {
 		return
 	}
 	line := append(o.spare[:0], b...)
-	if bytes.ContainsAny(line, "\r\n") { // only between its tokens
+	if bytes.IndexByte(b, '\n') >= 0 || bytes.IndexByte(b, '\r') >= 0 { // only between its tokens
 		for i, c := range line {
 			if c == '\r' || c == '\n' {
 				line[i] = ' '
@@ -88,5 +90,20 @@ func (o *output) write(b []byte) {
 		o.turn <- struct{}{}
 	case <-o.failed:
 	case <-o.closing:
+	}
+}
+
+// close lets everybody go who waits for a Write, and lets nobody in.
+func (o *output) close() { close(o.closing) }
+
+// wait waits for run, unless that is in a Write that may never return. Nobody
+// writes any more.
+func (o *output) wait() {
+	select {
+	case <-o.turn:
+		<-o.over
+	case <-o.failed:
+		<-o.over
+	default:
 	}
 }

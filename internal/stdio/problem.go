@@ -22,6 +22,7 @@ const mostQuoted = 200
 // Why a call is not waited for any more.
 var (
 	errEnding    = &failure{code: errorCode, line: "injectproxy ended before the server answered: the request may have been carried out"}
+	errUnsent    = &failure{code: errorCode, line: "injectproxy ended before it sent the request"}
 	errWithdrawn = errors.New("the client has withdrawn the request")
 )
 
@@ -36,17 +37,16 @@ func errorFor(c *call, f *failure) []byte {
 
 // problem returns the response that says why there is none of the server's.
 func (b *Bridge) problem(c *call, err error) []byte {
-	if r, ok := errors.AsType[*refusal](err); ok {
-		if body := r.errorFor(c); body != nil {
-			return body
-		}
-		return errorFor(c, &failure{line: r.line(), data: r.problem()})
-	}
-	if f, ok := errors.AsType[*failure](err); ok {
-		return errorFor(c, f)
-	}
 	if f, ok := errors.AsType[*failure](context.Cause(c.ctx)); ok {
 		return errorFor(c, f)
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) { // the outermost says more than its cause
+		switch e := e.(type) {
+		case *failure:
+			return errorFor(c, e)
+		case *refusal:
+			return e.answer(c)
+		}
 	}
 	if err == nil {
 		return errorFor(c, &failure{line: "the server ended its answer without a response to the request: it may have been carried out"})
@@ -56,6 +56,14 @@ func (b *Bridge) problem(c *call, err error) []byte {
 	}
 	line, data := b.o.Explain(err)
 	return errorFor(c, &failure{line: line, data: data})
+}
+
+// answer returns the response that says what the server refused c with.
+func (r *refusal) answer(c *call) []byte {
+	if body := r.errorFor(c); body != nil {
+		return body
+	}
+	return errorFor(c, &failure{line: r.line(), data: r.problem()})
 }
 
 // errorFor returns the JSON-RPC error that the server refused c with, for the id
@@ -143,6 +151,14 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// short is a method, which is the client's, as it may be logged.
+func short(method string) string {
+	if len(method) > 64 {
+		method = method[:64]
+	}
+	return strings.ToValidUTF8(oneLine(method), "")
 }
 
 // withoutQuery returns a URL as it may be shown: its query may be a secret.

@@ -3,7 +3,6 @@ package stdio
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -136,23 +135,19 @@ func (b *Bridge) ask(c *call) {
 	}
 	defer c.settle()
 	if err != nil {
-		b.o.Log.Debug("a request has no response", "method", c.Method, "error", err)
+		b.o.Log.Debug("a request has no response", "method", short(c.Method), "error", err)
 	}
 	if !c.gone.Load() {
 		b.out.write(b.problem(c, err))
 	}
 }
 
-// fail answers c with f, unless it has had its answer.
-func (b *Bridge) fail(c *call, f *failure) bool {
-	if !b.calls.settle(c) {
-		return false
-	}
+// reply answers c, which is not pending any more, with f.
+func (b *Bridge) reply(c *call, f *failure) {
 	defer c.settle()
 	if !c.gone.Load() {
 		b.out.write(errorFor(c, f))
 	}
-	return true
 }
 
 // inOrder tells the server a once what came before has been told. Told is closed
@@ -174,7 +169,7 @@ func (b *Bridge) inOrder(a arrival) (told <-chan struct{}) {
 		ctx, cancel := context.WithTimeout(b.ctx, tellLimit)
 		defer cancel()
 		if err := b.up.tell(ctx, a.message); err != nil {
-			b.o.Log.Warn("the server did not take a message of the client", "kind", a.Kind, "method", a.Method, "error", err)
+			b.o.Log.Warn("the server did not take a message of the client", "kind", a.Kind, "method", short(a.Method), "error", err)
 		}
 	})
 	return done
@@ -193,7 +188,7 @@ func (b *Bridge) live() {
 // look finds out what the bridge has to know of c.
 func (b *Bridge) look(c *call) {
 	if b.o.ToolTimeout > 0 && c.Method == "tools/call" {
-		c.clock = newClock(b.o.ToolTimeout)
+		c.clock = newClock(b.o.ToolTimeout, &b.calls.halt)
 	}
 	if !bytes.Contains(c.Params, []byte(`_meta`)) && !bytes.Contains(c.Params, []byte(`\u`)) {
 		return // which spares it the work
@@ -202,18 +197,12 @@ func (b *Bridge) look(c *call) {
 	if err != nil {
 		return
 	}
-	meta, err := jsonrpc.Object(params["_meta"])
-	if err != nil {
-		return
+	if _, modern := versionIn(params); modern && !b.legacy.Load() {
+		c.modern = true
 	}
-	_, c.modern = meta["io.modelcontextprotocol/protocolVersion"]
-	if token := meta["progressToken"]; c.clock != nil && isID(token) {
-		c.token = keyOf(token)
+	if c.clock != nil {
+		c.token = keyIn(params["_meta"], "progressToken")
 	}
-}
-
-func isID(raw json.RawMessage) bool {
-	return len(raw) > 0 && (raw[0] == '"' || raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9')
 }
 
 // forbidden says why c may not be asked.

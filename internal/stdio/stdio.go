@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -68,6 +69,7 @@ type Bridge struct {
 	work   sync.WaitGroup // messages on their way
 	beside sync.WaitGroup // what lasts until the end
 
+	legacy    atomic.Bool // there has been an initialize: no request is of a later protocol
 	telling   sync.Mutex
 	last      <-chan struct{} // closed when the last of what is told in order has been
 	listening bool

@@ -6,51 +6,62 @@ import (
 	"time"
 )
 
-// clock measures how long a call has been without a sign of life. A nil one
-// never runs out.
+// clock measures how long a call has been without a sign of life. It stands
+// still while the server waits for the client. A nil one never runs out.
 type clock struct {
 	limit time.Duration
+	all   *halt // of every clock
 
-	mu     sync.Mutex
-	last   time.Time // of the last sign
-	asking int       // requests of the server's that wait for the client
+	last  time.Time // of the last sign of life, under all.mu
+	asked int       // requests of the server's on the call's stream that wait for the client, likewise
 }
 
-func newClock(limit time.Duration) *clock { return &clock{limit: limit, last: time.Now()} }
+// halt is what the clocks of all calls have in common: the requests of the
+// server's of which nobody can tell to which call they belong. The zero value is
+// ready.
+type halt struct {
+	mu    sync.Mutex
+	asked int
+	last  time.Time // when there were none any more
+}
+
+func newClock(limit time.Duration, all *halt) *clock {
+	return &clock{limit: limit, all: all, last: time.Now()}
+}
 
 // touch takes note of a sign of life.
-func (k *clock) touch() {
+func (k *clock) touch() { k.wait(0) }
+
+// wait takes note that n more requests of the server's wait for the client.
+func (k *clock) wait(n int) {
 	if k == nil {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.all.mu.Lock()
+	defer k.all.mu.Unlock()
+	k.asked += n
 	k.last = time.Now()
 }
 
-// hold stops the clock, until resume has been called as often.
-func (k *clock) hold() { k.ask(1) }
-
-func (k *clock) resume() { k.ask(-1) }
-
-func (k *clock) ask(n int) {
-	if k == nil {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.asking += n
-	k.last = time.Now()
+func (p *halt) wait(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked += n
+	p.last = time.Now()
 }
 
-// left returns how long there is at least until it runs out.
+// left returns how long there is at least until the clock runs out.
 func (k *clock) left() time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.asking > 0 {
+	k.all.mu.Lock()
+	defer k.all.mu.Unlock()
+	if k.asked+k.all.asked > 0 {
 		return k.limit
 	}
-	return k.limit - time.Since(k.last)
+	last := k.last
+	if k.all.last.After(last) {
+		last = k.all.last
+	}
+	return k.limit - time.Since(last)
 }
 
 // runsOut waits until the clock has run out, or ctx is done.
