@@ -65,7 +65,7 @@ func pages(t testing.TB) map[string]string {
 	names, err := filepath.Glob("../../docs/*.md")
 	must(t, err)
 	all := map[string]string{}
-	for _, name := range append(names, "../../README.md") {
+	for _, name := range append(names, "../../README.md", "../../docs/clients/README.md") {
 		b, err := os.ReadFile(name)
 		must(t, err)
 		all[strings.TrimPrefix(filepath.ToSlash(name), "../../")] = string(b)
