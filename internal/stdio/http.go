@@ -22,6 +22,7 @@ type streamable struct {
 	// every POST has; it may take fields away. Nil adds nothing.
 	fields func(h http.Header, m message)
 
+	most  int           // bytes of one message
 	turns chan struct{} // one for each large message that is held
 
 	mu      sync.Mutex
@@ -37,7 +38,7 @@ func newHTTP(o Options, deliver func(raw []byte, on *call) error) *streamable {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &streamable{o: o, deliver: deliver, target: &target, turns: make(chan struct{}, mostLarge)}
+	return &streamable{o: o, deliver: deliver, target: &target, most: mostMessage, turns: make(chan struct{}, mostLarge)}
 }
 
 // grace is how long an answer may go on when the response has come. Most end
@@ -87,7 +88,9 @@ func (s *streamable) tell(ctx context.Context, m message) error {
 	if res.StatusCode/100 != 2 {
 		return refused(res)
 	}
-	spend(res)
+	if mediaType(res.Header) != typeStream { // which might not end, and those behind m wait
+		spend(res)
+	}
 	return nil
 }
 

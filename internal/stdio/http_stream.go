@@ -30,7 +30,7 @@ const mostBuffer = 64 << 10
 // read delivers what a stream says, until it ends. It returns what ended it,
 // [io.EOF] if the server did; it is a *failure if there is no use in going on.
 func (r *reader) read(ctx context.Context, body io.Reader) (end error) {
-	p := eventstream.Splitter{Limit: mostMessage}
+	p := eventstream.Splitter{Limit: r.s.most}
 	r.held, r.news = 0, false
 	defer r.hold(ctx, false)
 	buf := make([]byte, 4<<10)

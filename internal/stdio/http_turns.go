@@ -36,13 +36,13 @@ func (s *streamable) whole(ctx context.Context, res *http.Response) (raw []byte,
 	if leave, err = s.turn(ctx); err != nil {
 		return nil, leave, err
 	}
-	if n := res.ContentLength; n > large && n <= mostMessage {
+	if n := res.ContentLength; n > large && n <= int64(s.most) {
 		b.Grow(int(n) - b.Len() + bytes.MinRead)
 	}
-	if _, err := b.ReadFrom(io.LimitReader(res.Body, mostMessage+1-int64(b.Len()))); err != nil {
+	if _, err := b.ReadFrom(io.LimitReader(res.Body, int64(s.most+1-b.Len()))); err != nil {
 		return nil, leave, s.cut(ctx, err)
 	}
-	if b.Len() > mostMessage {
+	if b.Len() > s.most {
 		return nil, leave, tooLarge()
 	}
 	return b.Bytes(), leave, nil
