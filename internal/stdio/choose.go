@@ -12,7 +12,7 @@ func choose(o Options, deliver func(raw []byte, on *call) error) upstream {
 	if o.Transport == SSE {
 		return newSSE(o, deliver)
 	}
-	return &choice{o: o, deliver: deliver, first: newHTTP(o, deliver), made: make(chan struct{})}
+	return &choice{o: o, deliver: deliver, first: newEras(o, deliver), made: make(chan struct{})}
 }
 
 // choice is an upstream that is not decided upon before the server has shown
@@ -59,7 +59,7 @@ func (x *choice) ask(ctx context.Context, c *call) error {
 	case err == nil:
 		x.decide(up)
 		return nil
-	case refused && x.o.Transport == Auto && older(r.status) && ctx.Err() == nil:
+	case refused && x.o.Transport == Auto && older(r.status) && !modernRefusal(r) && ctx.Err() == nil:
 		return x.fall(ctx, c, r)
 	}
 	return err

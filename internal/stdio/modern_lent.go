@@ -1,0 +1,139 @@
+package stdio
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+)
+
+// lent is a session with a legacy server that the bridge has begun for a client
+// that sends modern requests and nothing else. It declares no capabilities, for
+// such a client can be asked nothing. Clients of both eras never get here: they
+// ask who the server is, are told that it is legacy, and initialize.
+type lent struct {
+	e       *eras
+	version string
+}
+
+// askModern sends a request of the modern era to a server of which nothing is
+// known yet.
+func (e *eras) askModern(ctx context.Context, c *call) error {
+	err := e.wire(ctx, c)
+	if err == nil || !legacyRefusal(err) {
+		return err
+	}
+	if c.Method == "server/discover" {
+		return notModern(c, err)
+	}
+	s, lendErr := e.lend(ctx, c)
+	if lendErr != nil {
+		e.o.Log.Debug("the server refused both a modern request and an initialize")
+		return err
+	}
+	return s.ask(ctx, c)
+}
+
+// notModern is what a client is told that asks a legacy server who it is. The
+// code is that of a server that does not know the method: the only answer on
+// which every client of both eras initializes ("Backward Compatibility" of "stdio").
+func notModern(c *call, err error) error {
+	version, _ := modernVersion(c.Params)
+	return &failure{
+		code: codeNoMethod,
+		line: "the server speaks no version of MCP without an initialize, as " + version + " is: initialize it, or use a client that does",
+		data: map[string]any{"supported": []string{newestLegacy, "2025-06-18", "2025-03-26", "2024-11-05"}, "requested": version},
+		err:  err,
+	}
+}
+
+// lend begins a session in place of the client that has sent c.
+func (e *eras) lend(ctx context.Context, c *call) (*lent, error) {
+	if err := e.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer e.release()
+	if s := e.session.Load(); s != nil {
+		return s, nil
+	}
+	params, _ := jsonrpc.Object(c.Params) // they have been read before
+	meta, _ := jsonrpc.Object(params["_meta"])
+	who := meta[metaClient]
+	if who == nil {
+		who = json.RawMessage(`{"name":"injectproxy","version":"1"}`)
+	}
+	res, err := e.exchange(ctx, requestOf(e.newID(), "initialize", object(
+		member{"protocolVersion", quoted(newestLegacy)}, member{"capabilities", []byte("{}")}, member{"clientInfo", who},
+	)))
+	if err != nil {
+		return nil, err
+	}
+	greeting, err := jsonrpc.Object(res.Result)
+	if err != nil {
+		return nil, err
+	}
+	s := &lent{e: e}
+	s.version, _ = jsonrpc.Text(greeting["protocolVersion"])
+	e.legacy.Store(true)
+	if err := e.next.tell(ctx, notificationOf("notifications/initialized", nil)); err != nil {
+		e.legacy.Store(false)
+		return nil, err
+	}
+	e.session.Store(s)
+	return s, nil
+}
+
+// ask sends a modern request in the session. Its _meta says to a legacy server
+// nothing that it knows.
+func (s *lent) ask(ctx context.Context, c *call) error {
+	switch c.Method {
+	case "server/discover":
+		return notModern(c, nil)
+	case "subscriptions/listen":
+		return &failure{code: codeNoMethod, line: "the server speaks MCP " + shortVersion(s.version) + ", which has no subscriptions/listen: a client that initializes is told of changes"}
+	}
+	err := s.e.next.ask(ctx, c)
+	if ctx.Err() != nil && !isClosed(c.answered) {
+		s.cancelled(c)
+	}
+	return err
+}
+
+// shortVersion is a version as it may be told.
+func shortVersion(v string) string {
+	if v == "" || !visible(v, mostVersion) {
+		return "with sessions"
+	}
+	return v
+}
+
+// cancelled tells the server what the end of a POST does not say to it.
+func (s *lent) cancelled(c *call) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(c.ctx), 300*time.Millisecond)
+	defer done()
+	_ = s.e.next.tell(ctx, notificationOf("notifications/cancelled", object(member{"requestId", c.ID}))) // who has gone waits for nothing
+}
+
+// refuses answers what the server asks of the client, and reports whether raw
+// was such a request.
+func (s *lent) refuses(raw []byte) bool {
+	m, err := jsonrpc.Parse(raw)
+	if err != nil || m.Kind != jsonrpc.Request {
+		return false
+	}
+	answer := jsonrpc.ErrorBody(m.ID, codeNoMethod, "the client speaks a version of MCP in which servers do not ask by requests", nil)
+	ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
+	defer done()
+	_ = s.e.next.tell(ctx, message{jsonrpc.Message{Kind: jsonrpc.Response, ID: m.ID}, answer}) // the server will do without
+	return true
+}
+
+// notificationOf writes a notification.
+func notificationOf(method string, params []byte) message {
+	members := []member{{"jsonrpc", []byte(`"2.0"`)}, {"method", quoted(method)}}
+	if params != nil {
+		members = append(members, member{"params", params})
+	}
+	return message{jsonrpc.Message{Kind: jsonrpc.Notification, Method: method, Params: params}, object(members...)}
+}

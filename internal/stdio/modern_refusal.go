@@ -1,0 +1,86 @@
+package stdio
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+)
+
+// Codes of errors by which a server shows that it is modern ("Error Codes" of
+// MCP 2026-07-28), and those of JSON-RPC that matter here.
+const (
+	codeMismatch    = -32020 // header and body differ
+	codeCapability  = -32021 // the client has not declared what the request takes
+	codeVersion     = -32022 // a version that the server does not speak
+	codeNoMethod    = -32601
+	codeParams      = -32602
+	codeInternal    = -32603
+	newestLegacy    = "2025-11-25"
+	modernVersionOf = firstSessionless // what the bridge speaks to modern servers by itself
+)
+
+// errorOf returns the error in a JSON-RPC response, its code 0 if there is none.
+func errorOf(raw []byte) (e struct {
+	Code int             `json:"code"`
+	Data json.RawMessage `json:"data"`
+}) {
+	members, err := jsonrpc.Object(raw)
+	if err != nil || members["error"] == nil {
+		return e
+	}
+	_ = json.Unmarshal(members["error"], &e) // or there is none that can be read
+	return e
+}
+
+// modernRefusal reports whether r, which refuses an initialize, is how a server
+// refuses it that is modern only.
+func modernRefusal(r *refusal) bool {
+	switch code := errorOf(r.body).Code; r.status {
+	case http.StatusBadRequest:
+		return code == codeVersion || code == codeMismatch || code == codeCapability || code == codeParams
+	case http.StatusNotFound:
+		return code == codeNoMethod
+	}
+	return false
+}
+
+// legacyRefusal reports whether err, which ends a modern request, is how a
+// server refuses that which knows nothing of such.
+func legacyRefusal(err error) bool {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return false
+	}
+	e := errorOf(r.body)
+	switch r.status {
+	case http.StatusBadRequest:
+		if e.Code == codeVersion {
+			return onlyLegacy(e.Data)
+		}
+		return e.Code != codeMismatch && e.Code != codeCapability && e.Code != codeParams
+	case http.StatusNotFound:
+		return e.Code != codeNoMethod
+	case http.StatusMethodNotAllowed:
+		return true
+	}
+	return false
+}
+
+// onlyLegacy reports whether the data of an unsupported version names others, of
+// which none is modern.
+func onlyLegacy(data json.RawMessage) bool {
+	var versions struct {
+		Supported []string `json:"supported"`
+	}
+	if json.Unmarshal(data, &versions) != nil {
+		return false
+	}
+	for _, v := range versions.Supported {
+		if v >= firstSessionless {
+			return false
+		}
+	}
+	return len(versions.Supported) > 0
+}
