@@ -117,9 +117,11 @@ func (s *sse) keep() {
 	for s.due() {
 		begun := time.Now()
 		t, err := s.begin(&p)
-		s.tried(t, err)
 		if err == nil {
 			s.welcome(t)
+		}
+		s.tried(t, err)
+		if err == nil {
 			<-t.lost
 			err = t.why()
 		}
