@@ -49,10 +49,11 @@ func (f *fake) saw() []string {
 	return append([]string(nil), f.seen...)
 }
 
-func (f *fake) under(n int) {
+func (f *fake) under(n int) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.busy += n
+	return f.busy
 }
 
 func (f *fake) ask(ctx context.Context, c *call) error {
