@@ -98,8 +98,8 @@ func pump(to net.Conn, from io.Reader) {
 	}
 }
 
-// newCertificate returns a certificate for name and the file with the root
-// that signed it.
+// newCertificate returns a certificate for name, which may be an address, and
+// the file with the root that signed it.
 func newCertificate(t *testing.T, name string) (tls.Certificate, string) {
 	t.Helper()
 	now := time.Now()
@@ -113,6 +113,9 @@ func newCertificate(t *testing.T, name string) (tls.Certificate, string) {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: root.NotBefore, NotAfter: root.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		leaf.DNSNames, leaf.IPAddresses = nil, []net.IP{ip}
 	}
 	leafKey, leafDER := sign(t, leaf, root, rootKey)
 	file := filepath.Join(t.TempDir(), "upstream-ca.pem")
