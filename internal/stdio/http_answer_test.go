@@ -273,6 +273,40 @@ func TestEncodedAnswerIsRefused(t *testing.T) {
 	wantLine(t, "error", f.ask(t, request(1, "x")), `in a content coding ("gzip")`)
 }
 
+// TestNotificationIsTaken holds which answers say so, and that none of them
+// holds up what is told next.
+func TestNotificationIsTaken(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		within time.Duration
+	}{
+		"accepted":   {status(202), 0},
+		"no content": {status(204), 0},
+		"empty":      {status(200), 0},
+		"JSON":       {answers(200, typeJSON, "{}"), 0},
+		"stream":     {func(w http.ResponseWriter, r *http.Request) { say(w, alive); <-r.Context().Done() }, 0},
+		"without end": {func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "x")
+			http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}, waitSpent},
+		"long": {answers(202, "text/plain", strings.Repeat("x", 2*mostSpent)), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f, x := play(t, tt.answer)
+				begun := time.Now()
+				wantLine(t, "error", f.s.tell(t.Context(), messageOf(note)), "")
+				want(t, "time", time.Since(begun), tt.within)
+				wantList(t, "requests", x.requests(), "POST 0s")
+				want(t, "said", len(f.said()), 0)
+			})
+		})
+	}
+}
+
 // TestErrorOfTheRouteIsTheCalls holds that it arrives as it is, and that nothing
 // is sent twice.
 func TestErrorOfTheRouteIsTheCalls(t *testing.T) {

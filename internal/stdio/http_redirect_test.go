@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -131,6 +132,27 @@ func TestRedirectsInARingEnd(t *testing.T) {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	want(t, "target", f.s.target.String(), f.srv.URL+"/mcp")
+}
+
+// TestDetourIsNotRemembered holds that a place where the server is not, such as
+// one that says that it is away for the moment, does not become its own.
+func TestDetourIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	away.Store(true)
+	f := newFar(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/away":
+			w.WriteHeader(503)
+		case away.Load():
+			http.Redirect(w, r, "/away", 307)
+		default:
+			answers(200, typeJSON, result(2))(w, r)
+		}
+	})
+	wantLine(t, "error", f.ask(t, request(1, "x")), "503")
+	away.Store(false)
+	wantLine(t, "error", f.ask(t, request(2, "x")), "")
 }
 
 // TestRouteJudgesEachHop holds that a place that the Route refuses ends the way.

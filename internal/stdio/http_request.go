@@ -46,7 +46,7 @@ func (s *streamable) send(ctx context.Context, method string, h http.Header, bod
 		res.Request = req
 		next := moved(target, res)
 		if next == nil || hops == mostHops {
-			if hops > 0 && res.StatusCode/100 != 3 {
+			if hops > 0 && res.StatusCode/100 == 2 { // it is there, and not a page that says why it is not
 				s.settle(target)
 			}
 			return res, nil
