@@ -151,14 +151,14 @@ func TestWhatAClientDoesNotKnowIsSeen(t *testing.T) {
 }
 
 // bridgeMessage is the first cell of a row that begins with a message.
-var bridgeMessage = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+var bridgeMessage = regexp.MustCompile("(?m)^\\| `([^`]+)`(?:, `([^`]+)`)? \\|")
 
 // What the page says that the bridge says is what the program says: each part of
 // a message between the dots stands in its source.
 func TestMessagesOnThePageOfTheBridgeAreTheProgramsOwn(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
-	for _, dir := range []string{".", "../../internal/stdio", "../../internal/source"} {
+	for _, dir := range []string{".", "../../internal/stdio", "../../internal/proxy"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		must(t, err)
 		for _, f := range files {
@@ -178,8 +178,8 @@ func TestMessagesOnThePageOfTheBridgeAreTheProgramsOwn(t *testing.T) {
 		t.Errorf("%d messages: the search does not find them", len(messages))
 	}
 	for _, m := range messages {
-		for part := range strings.SplitSeq(m[1], "…") {
-			if !strings.Contains(source.String(), strings.TrimSpace(part)) {
+		for part := range strings.SplitSeq(m[1]+"…"+m[2], "…") {
+			if !strings.Contains(source.String(), strings.Trim(part, ": ")) {
 				t.Errorf("the program never says %q", part)
 			}
 		}
