@@ -125,12 +125,15 @@ func TestRequestIsAsMCPWantsIt(t *testing.T) {
 		if err := f.s.end(t.Context()); err != nil {
 			t.Error(err)
 		}
+		wantLine(t, "another initialize", f.ask(t, body), "")
 		for _, method := range []string{"POST", "POST", "DELETE"} {
 			got := <-seen
 			want(t, "method", got.method, method)
 			want(t, "session", strings.Join(got.header["Mcp-Session-Id"], ","), "s-1")
 			want(t, "version", strings.Join(got.header["Mcp-Protocol-Version"], ","), "2025-06-18")
 		}
+		again := (<-seen).header
+		want(t, "session of another initialize", again.Get("Mcp-Session-Id")+again.Get("Mcp-Protocol-Version"), "")
 	})
 }
 

@@ -22,6 +22,7 @@ func moved(from *url.URL, res *http.Response) *url.URL {
 	if to == nil || !sameOrigin(from, to) {
 		return nil
 	}
+	to.Host = from.Host // however it was written
 	return to
 }
 
@@ -40,9 +41,10 @@ func location(from *url.URL, h http.Header) *url.URL {
 	return to
 }
 
-// sameOrigin compares scheme, host and port.
+// sameOrigin compares scheme, host and port. A host that is not ASCII is the
+// same as none: there is more than one way to read it.
 func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+	return visible(b.Host, mostLocation) && a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
 }
 
 func portOf(u *url.URL) string {

@@ -116,6 +116,46 @@ func TestNothingGoesToAnotherOrigin(t *testing.T) {
 	}
 }
 
+// TestOriginIsComparedAsItIsDialled holds which authorities are the same, and
+// that what is asked is written as it was before.
+func TestOriginIsComparedAsItIsDialled(t *testing.T) {
+	t.Parallel()
+	from := parsed(t, "https://Kate.example/mcp")
+	for to, same := range map[string]bool{
+		"/x": true, "x": true, "?x": true, "": false, "//kate.EXAMPLE/x": true, "https://kate.example:443/x": true, "https://kate.example:/x": true,
+		"https://kate.example./x": false, "https://kate.example:0443/x": false, "https://kate.example:444": false, "https://\u212aate.example/x": false,
+		"https://ka%74e.example/x": false, "https://kate.example%2eevil/x": false, "https://kate.example\\@evil/x": false, "https:\\\\evil/x": false,
+		"https:///x": false, "https:/x": false, "/\\evil/x": true, "//evil": false, "///evil": true, "https://kate.example\t/x": false, "https://@kate.example/x": false,
+	} {
+		next := moved(from, &http.Response{StatusCode: 307, Header: http.Header{"Location": {to}}})
+		if (next != nil) != same || same && (next.Host != from.Host || next.Scheme != "https") {
+			t.Errorf("%q leads to %v", to, next)
+		}
+	}
+	if next := moved(from, &http.Response{StatusCode: 307, Header: http.Header{"Location": {"/a", "/b"}}}); next != nil {
+		t.Errorf("two places lead to %v", next)
+	}
+}
+
+// FuzzLocation holds that nothing that a server says makes a request go to
+// another origin, as the Transport would read what comes of it.
+func FuzzLocation(f *testing.F) {
+	f.Fuzz(func(t *testing.T, said string) {
+		from := parsed(t, "https://server.example/mcp")
+		next := moved(from, &http.Response{StatusCode: 308, Header: http.Header{"Location": {said}}})
+		if next == nil {
+			return
+		}
+		req, err := http.NewRequest(http.MethodPost, next.String(), nil)
+		if err != nil {
+			t.Skip() // it is not sent, either
+		}
+		if u := req.URL; u.Scheme != "https" || u.Host != "server.example" || u.User != nil || u.Opaque != "" || req.Host != "server.example" || u.Fragment != "" {
+			t.Fatalf("%q leads to %+v", said, u)
+		}
+	})
+}
+
 // TestRedirectsInARingEnd holds that a server cannot send a message round and
 // round.
 func TestRedirectsInARingEnd(t *testing.T) {
