@@ -94,7 +94,8 @@ kind = "mcp"
 	ctx, kill := context.WithCancel(context.Background())
 	b.kill = kill
 	b.cmd = exec.CommandContext(ctx, line[0], line[1:]...)
-	b.cmd.Env = append(environment(), append(o.env, "INJECTPROXY_HOME="+home, "HOME="+home)...)
+	b.cmd.Env = append(environment(), "INJECTPROXY_HOME="+home, "HOME="+home, "GORACE=atexit_sleep_ms=0") // a race build would sleep for a second
+	b.cmd.Env = append(b.cmd.Env, o.env...)
 	b.cmd.Stderr = &b.log
 	ownGroup(b.cmd)
 	b.start(o)
@@ -284,7 +285,7 @@ func (b *bridged) ask(id string) {
 func (b *bridged) wantEcho(id string) {
 	b.t.Helper()
 	m := b.await(`"` + id + `"`)
-	if m.Error != nil || string(m.Result) != said("to "+id) {
+	if m.Error != nil || string(m.Result) != spoken("to "+id) {
 		b.t.Fatalf("call %s: result %.200q, error %+v", id, m.Result, m.Error)
 	}
 }

@@ -63,7 +63,7 @@ func TestStdioLargeMessages(t *testing.T) {
 		}
 		for n := range atOnce {
 			id := fmt.Sprintf(`"%d-%d"`, round, n)
-			if m := b.await(id); m.Error != nil || string(m.Result) != said(strings.Repeat(string(rune('a'+n)), size)) {
+			if m := b.await(id); m.Error != nil || string(m.Result) != spoken(strings.Repeat(string(rune('a'+n)), size)) {
 				t.Errorf("call %s: %d bytes came back, error %+v", id, len(m.Result), m.Error)
 			}
 			b.mu.Lock()
@@ -93,7 +93,7 @@ func TestStdioThousandCallsAtOnceAndAReaderWhoWaits(t *testing.T) {
 	f.until("all calls were carried out", func() bool { return len(f.executed) == calls })
 	close(slow)
 	for n := range calls {
-		if m := b.await(fmt.Sprint(n)); m.Error != nil || len(m.Result) != len(said(""))+size {
+		if m := b.await(fmt.Sprint(n)); m.Error != nil || len(m.Result) != len(spoken(""))+size {
 			t.Fatalf("call %d: %d bytes, error %+v", n, len(m.Result), m.Error)
 		}
 		if f.times(fmt.Sprint(n)) != 1 {

@@ -179,11 +179,11 @@ func (f *faulty) of(method string) (list []faultyVisit) {
 	return list
 }
 
-// count returns how many have the method.
-func (f *faulty) count(method string) int {
+// all is of for those who have not locked f.
+func (f *faulty) all(method string) []faultyVisit {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.of(method))
+	return f.of(method)
 }
 
 // times returns how often the call with that key was carried out.
@@ -353,12 +353,12 @@ func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, 
 	case "steps":
 		beginEvents(w)
 		f.steps(w, r, c, hold)
-		event(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+said(text)+`}`)
+		event(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+spoken(text)+`}`)
 		return
 	case "flood":
 		beginEvents(w)
 		f.flood(w, c)
-		event(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+said(text)+`}`)
+		event(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+spoken(text)+`}`)
 		return
 	case "cut":
 		beginEvents(w)
@@ -366,7 +366,7 @@ func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, 
 	case "size":
 		text = string(bytes.Repeat([]byte{'x'}, c.Arguments.Size))
 	}
-	answerTo(w, m, said(text))
+	answerTo(w, m, spoken(text))
 }
 
 // await returns once hold is closed. If it is too late for an answer, there
@@ -412,8 +412,8 @@ func flooded(n, size int) string {
 	return fmt.Sprintf(`{"level":"info","data":"%d %s"}`, n, strings.Repeat("x", size))
 }
 
-// said is the result of a tool.
-func said(text string) string {
+// spoken is the result of a tool.
+func spoken(text string) string {
 	b, _ := json.Marshal(text)
 	return `{"content":[{"type":"text","text":` + string(b) + `}]}`
 }

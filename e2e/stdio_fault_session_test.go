@@ -53,7 +53,7 @@ func TestStdioCallsGoOnInANewSessionOfTheServer(t *testing.T) {
 					t.Errorf("call %s was carried out %d times", id, n)
 				}
 			}
-			if n := f.count("initialize"); n != 2 {
+			if n := len(f.all("initialize")); n != 2 {
 				t.Errorf("%d sessions began, want the first and one more", n)
 			}
 		})
@@ -116,8 +116,8 @@ func TestStdioTokenRevokedInTheSession(t *testing.T) {
 				b.wantEcho(fmt.Sprint("with the next token ", n))
 			}
 			wantOneSession(t, f)
-			last := f.of("tools/call")[len(f.of("tools/call"))-1]
-			if last.bearer != next || last.status != http.StatusOK {
+			calls := f.all("tools/call")
+			if last := calls[len(calls)-1]; last.bearer != next || last.status != http.StatusOK {
 				t.Errorf("the last call came with the token %q (%d), want the next one", last.bearer, last.status)
 			}
 		})
