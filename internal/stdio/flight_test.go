@@ -1,0 +1,103 @@
+package stdio
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+	"golang.org/x/sync/semaphore"
+)
+
+func TestClientThatReadsLateMissesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1000
+		pad := strings.Repeat("x", 10_000)
+		f := &fake{asking: func(_ context.Context, f *fake, c *call) error {
+			c.left()
+			f.deliver(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"n","params":{"of":%s}}`, c.ID), c)
+			return f.deliver(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%q}`, c.ID, pad), c)
+		}}
+		c := bridged(t, f, Options{})
+		for id := range n {
+			c.say(ask(strconv.Itoa(id), "m"))
+		}
+		synctest.Wait()
+		if got := f.under(0); got != n {
+			t.Errorf("%d requests are under way: the reader has waited for the output", got)
+		}
+		answers, notes := map[string]int{}, 0
+		for range 2 * n {
+			line := c.hear()
+			m, err := jsonrpc.Parse([]byte(line))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case m.Kind == jsonrpc.Notification:
+				notes++
+			case len(m.Result) != len(pad)+2:
+				t.Errorf("%d bytes", len(m.Result))
+			}
+			answers[string(m.ID)]++
+		}
+		if rest, err := c.end(); err != nil || len(rest) > 0 || notes != n || len(answers) != n+1 {
+			t.Errorf("%d answers, %d notifications, then %q, %v", len(answers)-1, notes, rest, err)
+		}
+	})
+}
+
+func TestReaderWaitsWhenTooMuchIsInFlight(t *testing.T) {
+	t.Parallel()
+	note := `{"jsonrpc":"2.0","method":"n"}`
+	for name, tt := range map[string]struct {
+		line string // of which so many get through
+		want int
+	}{
+		"requests":      {ask("1", "m"), 3},
+		"notifications": {note, 4},
+		"a batch":       {"[" + note + "," + note + "," + note + "," + note + "," + note + "]", 4},
+		"bytes":         {ask("1", strings.Repeat("m", 400)), 2},
+		"refusals":      {`{"jsonrpc":"1.0","id":1,"method":"m"}`, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, stop := context.WithCancel(context.Background())
+				to, ended := make(chan arrival), make(chan error)
+				in := &input{
+					b:     newBridge(Options{}, func(*Bridge) upstream { return nil }),
+					lines: newLines(strings.NewReader(strings.Repeat(tt.line+"\n", 20)), mostMessage), to: to,
+					calls: semaphore.NewWeighted(3), told: semaphore.NewWeighted(4), bytes: semaphore.NewWeighted(1000),
+				}
+				go func() { ended <- in.read(ctx) }()
+				passed := func() (n int, last arrival) {
+					for {
+						synctest.Wait()
+						select {
+						case last = <-to:
+							n++
+						default:
+							return n, last
+						}
+					}
+				}
+				n, last := passed()
+				if n != tt.want {
+					t.Errorf("%d passed, want %d", n, tt.want)
+				}
+				in.release(last)
+				if n, _ := passed(); n != 1 {
+					t.Errorf("%d passed when there was room for another", n)
+				}
+				stop()
+				if err := <-ended; err != context.Canceled {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
