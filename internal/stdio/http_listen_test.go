@@ -217,6 +217,7 @@ func TestEndIsTold(t *testing.T) {
 				f, x := play(t, tt.answer)
 				f.s.session = tt.session
 				wantLine(t, "error", f.s.end(t.Context()), tt.line)
+				want(t, "idle connections closed", f.route.idle.Load(), 1)
 				if tt.told {
 					wantList(t, "requests", x.requests(), "DELETE 0s")
 				} else {

@@ -185,7 +185,7 @@ func TestDetourIsNotRemembered(t *testing.T) {
 		case r.URL.Path == "/away":
 			w.WriteHeader(503)
 		case away.Load():
-			http.Redirect(w, r, "/away", 307)
+			http.Redirect(w, r, "/away", http.StatusTemporaryRedirect)
 		default:
 			answers(200, typeJSON, result(2))(w, r)
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -98,8 +99,9 @@ type far struct {
 // asked is a Route that remembers for what it was asked.
 type asked struct {
 	http.RoundTripper
-	mu  sync.Mutex
-	all []*http.Request
+	mu   sync.Mutex
+	all  []*http.Request
+	idle atomic.Int32 // how often its idle connections were closed
 }
 
 func (a *asked) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -109,7 +111,10 @@ func (a *asked) RoundTrip(req *http.Request) (*http.Response, error) {
 	return a.RoundTripper.RoundTrip(req)
 }
 
-func (a *asked) CloseIdleConnections() { a.RoundTripper.(*http.Transport).CloseIdleConnections() }
+func (a *asked) CloseIdleConnections() {
+	a.idle.Add(1)
+	a.RoundTripper.(*http.Transport).CloseIdleConnections()
+}
 
 func (a *asked) urls() (all []string) {
 	a.mu.Lock()
