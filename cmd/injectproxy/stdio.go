@@ -50,24 +50,11 @@ MCP_ENTRA_TENANT, MCP_ENTRA_REFRESH_MARGIN (minutes), MCP_ENTRA_TOOL_TIMEOUT
 			if len(args) > 0 {
 				o.url, o.urlGiven = args[0], true
 			}
-			o.given = func(flag string) bool { return cmd.Flags().Changed(flag) }
 			return g.stdio(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&o.transport, "transport", "auto", "how the server is spoken to: auto, http or sse")
-	flags.StringVar(&o.audience, "audience", "", "`name` of the audience that the token is for")
-	flags.StringVar(&o.clientID, "client-id", "", "`GUID` of the application: a token for api://GUID/.default")
-	flags.StringVar(&o.resource, "resource", "", "`URI` of the resource: a token for URI/.default")
-	flags.StringVar(&o.scope, "scope", "", "`scope` of the token, taken as it is")
-	flags.StringVar(&o.tenant, "tenant", "", "`GUID` or domain of the tenant, with one of the three above")
-	flags.StringVar(&o.tokenEnv, "token-env", "", "`name` of the environment variable that holds the token")
-	flags.DurationVar(&o.toolTimeout, "tool-timeout", defaultToolTimeout, "how long a tool may show no sign of life; 0 is without end")
-	flags.StringArrayVar(&o.headers, "header", nil, "`\"name: value\"` of a header to add to each request; may be repeated")
-	flags.StringArrayVar(&o.allow, "allow-tool", nil, "`pattern` of the tools that the client may see, in place of all; may be repeated")
-	flags.StringArrayVar(&o.ignore, "ignore-tool", nil, "`pattern` of tools that the client may not see; may be repeated")
-	flags.StringVar(&o.upstreamProxy, "upstream-proxy", "", "env, direct or a `URL`, in place of upstream_proxy")
-	// They fail only for a flag that is not there.
+	o.register(cmd)
+	// It fails only for a flag that is not there.
 	_ = cmd.RegisterFlagCompletionFunc("audience", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return g.completeAudiences()
 	})
@@ -93,6 +80,24 @@ type stdioOptions struct {
 	headers       []string
 	allow, ignore []string
 	upstreamProxy string
+}
+
+// register gives cmd the flags of o.
+func (o *stdioOptions) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.given = flags.Changed
+	flags.StringVar(&o.transport, "transport", "auto", "how the server is spoken to: auto, http or sse")
+	flags.StringVar(&o.audience, "audience", "", "`name` of the audience that the token is for")
+	flags.StringVar(&o.clientID, "client-id", "", "`GUID` of the application: a token for api://GUID/.default")
+	flags.StringVar(&o.resource, "resource", "", "`URI` of the resource: a token for URI/.default")
+	flags.StringVar(&o.scope, "scope", "", "`scope` of the token, taken as it is")
+	flags.StringVar(&o.tenant, "tenant", "", "`GUID` or domain of the tenant, with one of the three above")
+	flags.StringVar(&o.tokenEnv, "token-env", "", "`name` of the environment variable that holds the token")
+	flags.DurationVar(&o.toolTimeout, "tool-timeout", defaultToolTimeout, "how long a tool may show no sign of life; 0 is without end")
+	flags.StringArrayVar(&o.headers, "header", nil, "`\"name: value\"` of a header to add to each request; may be repeated")
+	flags.StringArrayVar(&o.allow, "allow-tool", nil, "`pattern` of the tools that the client may see, in place of all; may be repeated")
+	flags.StringArrayVar(&o.ignore, "ignore-tool", nil, "`pattern` of tools that the client may not see; may be repeated")
+	flags.StringVar(&o.upstreamProxy, "upstream-proxy", "", "env, direct or a `URL`, in place of upstream_proxy")
 }
 
 // stdio bridges stdin and stdout to the server, until one of them ends.

@@ -103,7 +103,13 @@ func (b *bridge) attend(stdin io.Reader, stdout io.Writer, signals <-chan os.Sig
 		b.in.around.settle(settleBridge)
 		done <- err
 	}()
-	var told time.Time // to end
+	return untilEnded(done, signals, orphaned, cancel, b.log)
+}
+
+// untilEnded returns what comes of done. A signal, or the end of our parent, has
+// it come; a further signal does not wait for it.
+func untilEnded(done <-chan error, signals <-chan os.Signal, orphaned <-chan struct{}, end func(), log *slog.Logger) error {
+	var told time.Time // to end, by a signal
 	for {
 		select {
 		case err := <-done:
@@ -112,19 +118,17 @@ func (b *bridge) attend(stdin io.Reader, stdout io.Writer, signals <-chan os.Sig
 			}
 			return nil
 		case s := <-signals:
-			if !told.IsZero() && time.Since(told) > echo {
+			if told.IsZero() {
+				log.Info("ending", "signal", s.String())
+				told = time.Now()
+			} else if time.Since(told) > echo {
 				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
 			}
-			if told.IsZero() {
-				b.log.Info("ending", "signal", s.String())
-				told = time.Now()
-			}
-			cancel()
 		case <-orphaned:
-			b.log.Info("ending: the process that started this one has ended")
+			log.Info("ending: the process that started this one has ended")
 			orphaned = nil
-			cancel()
 		}
+		end()
 	}
 }
 

@@ -259,8 +259,11 @@ func (s *stdioSetting) rule(c stdioCredential) (config.Rule, error) {
 	case match.Matched:
 		rule := s.cfg.Rules[index[v.Rule]]
 		if rule.Off != "" {
-			a := ruleOff(rule)
-			return fail(strings.TrimSuffix(strings.TrimSuffix(a.Detail, " Nothing was sent."), "."), a.Hint)
+			problem := rule.Off
+			if rule.Name != "" {
+				problem = "rule " + rule.Name + " is off: " + problem
+			}
+			return fail(problem, cmp.Or(rule.Remedy, "injectproxy check names each problem with file and line"))
 		}
 		return rule, nil
 	case match.NoMethod:

@@ -34,7 +34,8 @@ func (env lookup) text(name string) string {
 	return strings.TrimSpace(value)
 }
 
-// quantity returns the variable, which counts units, and whether it is set.
+// quantity returns the variable, which counts units, and whether it is set. 0
+// is the default's, as it is there.
 func (env lookup) quantity(name string, unit time.Duration) (time.Duration, bool, error) {
 	s := env.text(name)
 	if s == "" {
@@ -45,7 +46,7 @@ func (env lookup) quantity(name string, unit time.Duration) (time.Duration, bool
 		what := map[time.Duration]string{time.Minute: "minutes", time.Second: "seconds"}[unit]
 		return 0, false, usageError("%s is not a number of %s", name, what)
 	}
-	return time.Duration(n * float64(unit)), true, nil
+	return time.Duration(n * float64(unit)), n > 0, nil
 }
 
 // resourceKind returns the key of an audience that s stands for. What is to be

@@ -17,9 +17,13 @@ type field struct {
 	from        string // the flag or variable that it stands in
 }
 
-// ofProtocol are the headers that the transport itself sets, or that would
-// have the server answer in a way that it does not read.
-var ofProtocol = []string{"Accept", "Accept-Encoding", "Content-Type", "Content-Encoding", "Expect", "Keep-Alive", "Last-Event-Id"}
+// ofProtocol are the headers that the transport itself sets, that would have
+// the server answer in a way that it does not read, or net/http send a message
+// twice.
+var ofProtocol = []string{
+	"Accept", "Accept-Encoding", "Content-Type", "Content-Encoding", "Expect", "Keep-Alive", "Last-Event-Id",
+	"Idempotency-Key", "X-Idempotency-Key",
+}
 
 // flagFields reads the values of --header. ${VAR} stands for a variable, so that
 // no secret need be on the command line, where other users may read it.
@@ -101,7 +105,7 @@ func badField(key, value string) string {
 		return problem
 	}
 	if slices.Contains(ofProtocol, key) || strings.HasPrefix(key, "Mcp-") {
-		return "is set by the protocol itself"
+		return "is not for the user to set: the protocol goes by it"
 	}
 	if !config.IsHeaderValue(value) {
 		return "has a value that is empty or not visible ASCII"
