@@ -12,7 +12,8 @@ func choose(o Options, deliver func(raw []byte, on *call) error) upstream {
 	if o.Transport == SSE {
 		return newSSE(o, deliver)
 	}
-	return &choice{o: o, deliver: deliver, first: newEras(o, deliver), made: make(chan struct{})}
+	first := newEras(o, deliver)
+	return &choice{o: o, deliver: deliver, first: first, now: first, made: make(chan struct{})}
 }
 
 // choice is an upstream that is not decided upon before the server has shown
@@ -22,27 +23,33 @@ type choice struct {
 	deliver func(raw []byte, on *call) error
 	first   upstream
 
-	mu   sync.Mutex
 	made chan struct{} // closed when there is a choice
-	up   upstream      // that one
+
+	mu      sync.Mutex
+	now     upstream // what is tried, then what has been chosen
+	decided bool
 }
 
-// way returns how to go on, and whether that is decided.
+// way returns how to go on. While a session begins that is the way which is
+// tried: the client may have the answer, and go on, before ask has returned.
 func (x *choice) way() (up upstream, decided bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.up == nil {
-		return x.first, false
-	}
-	return x.up, true
+	return x.now, x.decided
+}
+
+func (x *choice) try(up upstream) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.now = up
 }
 
 // decide holds for the process.
-func (x *choice) decide(up upstream) {
+func (x *choice) decide() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.up == nil {
-		x.up = up
+	if !x.decided {
+		x.decided = true
 		close(x.made)
 	}
 }
@@ -57,7 +64,7 @@ func (x *choice) ask(ctx context.Context, c *call) error {
 	r, refused := err.(*refusal) // itself: what has one for its cause is not the answer to this request
 	switch {
 	case err == nil:
-		x.decide(up)
+		x.decide()
 		return nil
 	case refused && x.o.Transport == Auto && older(r.status) && !modernRefusal(r) && ctx.Err() == nil:
 		return x.fall(ctx, c, r)
@@ -74,11 +81,13 @@ func older(status int) bool {
 // fall sends by the older transport what the server has refused by the newer.
 func (x *choice) fall(ctx context.Context, c *call, first *refusal) error {
 	up := newSSE(x.o, x.deliver)
+	x.try(up)
 	err := up.ask(ctx, c)
 	if err == nil {
-		x.decide(up)
+		x.decide()
 		return nil
 	}
+	x.try(x.first)
 	_ = up.end(ctx) // of a stream alone: there is nothing to tell the server
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -78,7 +78,9 @@ func TestOnlyARefusalThatAnOldServerMayGiveIsFollowedByAGet(t *testing.T) {
 }
 
 // answering is a Route that answers by itself.
-type answering struct{ do func(*http.Request) (*http.Response, error) }
+type answering struct {
+	do func(*http.Request) (*http.Response, error)
+}
 
 func (a answering) RoundTrip(req *http.Request) (*http.Response, error) {
 	io.Copy(io.Discard, req.Body)
@@ -219,4 +221,39 @@ func TestBadTokenIsToldAndNoOldServerIsLookedFor(t *testing.T) {
 	for method := range asked {
 		want(t, "method", method, http.MethodPost)
 	}
+}
+
+// lateTaken is a Route that is late to say that a POST by the older transport was
+// taken.
+type lateTaken struct {
+	*asked
+	late chan struct{}
+}
+
+func (s lateTaken) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := s.asked.RoundTrip(req)
+	if err == nil && res.StatusCode == http.StatusAccepted && len(req.Header["Mcp-Protocol-Version"]) == 0 {
+		<-s.late
+	}
+	return res, err
+}
+
+// TestClientMayGoOnBeforeTheChoiceIsMade holds that what follows the answer to an
+// initialize goes where that came from, even if the server is slow to say that
+// it has taken the initialize.
+func TestClientMayGoOnBeforeTheChoiceIsMade(t *testing.T) {
+	t.Parallel()
+	a := newAged()
+	srv := httptest.NewTLSServer(a)
+	t.Cleanup(srv.Close)
+	tr := srv.Client().Transport.(*http.Transport)
+	t.Cleanup(tr.CloseIdleConnections)
+	route := lateTaken{&asked{RoundTripper: tr}, make(chan struct{})}
+	o := Options{URL: parsed(t, srv.URL+"/sse"), Route: route, Log: testLog(t)}
+	c := run(t, newBridge(o, func(b *Bridge) upstream { return choose(b.o, b.deliver) }))
+	c.begin(a)
+	a.saw(t, "1 GET", "1 initialize", "1 notifications/initialized")
+	close(route.late)
+	c.say(ask("1", "x"))
+	c.hears(did("1", "x"))
 }

@@ -43,6 +43,7 @@ func newSSE(o Options, deliver func(raw []byte, on *call) error) *sse {
 // not know the stream any more was not carried out, and goes to the next.
 func (s *sse) ask(ctx context.Context, c *call) error {
 	defer c.left()
+	s.note(c.message)
 	for again := false; ; again = true {
 		t, err := s.ready(ctx)
 		if err != nil {
@@ -51,7 +52,6 @@ func (s *sse) ask(ctx context.Context, c *call) error {
 		err = t.ask(ctx, c)
 		switch {
 		case isClosed(c.answered):
-			s.note(c.message)
 			return nil
 		case again || !stale(err) || isInitialize(c.message):
 			return err

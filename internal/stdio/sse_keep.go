@@ -75,11 +75,16 @@ func (s *sse) want() (t *stream, next *try, replaces bool) {
 		s.kept = true
 		go s.keep()
 	}
+	s.poke()
+	return nil, s.next, s.memory.params != nil
+}
+
+// poke tells the keeper that a stream is wanted.
+func (s *sse) poke() {
 	select {
 	case s.wanted <- struct{}{}:
-	default:
+	default: // it knows
 	}
-	return nil, s.next, s.memory.params != nil
 }
 
 // tried lets those go on who have waited for a try.

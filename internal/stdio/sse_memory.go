@@ -44,14 +44,19 @@ func (t *stream) speak(version string) {
 	t.post.version = version
 }
 
-// initialized takes note of what the client said when it was.
+// initialized takes note of what the client said when it was. From now on there
+// is always to be a stream.
 func (s *sse) initialized(m message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.memory.told = bytes.Clone(m.raw)
+	if s.stands() == nil {
+		s.poke()
+	}
 }
 
-// note takes note of a request that the server has answered.
+// note takes note of a request before the client can have its answer. One that
+// the server refuses it will refuse again.
 func (s *sse) note(m message) {
 	if len(m.Params) > mostSetting {
 		return

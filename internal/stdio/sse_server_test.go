@@ -130,6 +130,8 @@ func (a *aged) answer(n int, m message) string {
 		}
 	}
 	if m.Method == "initialize" {
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":%q,"capabilities":{"tools":{"listChanged":true},"resources":{"listChanged":false,"subscribe":true},"prompts":{"listChanged":true}}}}`, m.ID, a.version)
 	}
 	return did(string(m.ID), m.Method)
