@@ -66,25 +66,27 @@ func TestWhatTheServerSaysReachesTheClientOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &fake{asking: func(_ context.Context, f *fake, c *call) error {
-				bad := 0
-				for _, said := range tt.says {
-					raw := []byte(said)
-					if f.deliver(raw, c) != nil {
-						bad++
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{asking: func(_ context.Context, f *fake, c *call) error {
+					bad := 0
+					for _, said := range tt.says {
+						raw := []byte(said)
+						if f.deliver(raw, c) != nil {
+							bad++
+						}
+						clear(raw) // it is the caller's again
 					}
-					clear(raw) // it is the caller's again
+					if bad != tt.bad {
+						t.Errorf("%d refused, want %d", bad, tt.bad)
+					}
+					return nil
+				}}
+				c := bridged(t, f, Options{})
+				c.say(ask("1", "m"))
+				if got, err := c.end(); err != nil || !slices.Equal(got, tt.want) {
+					t.Errorf("heard\n  %q, %v, want\n  %q", got, err, tt.want)
 				}
-				if bad != tt.bad {
-					t.Errorf("%d refused, want %d", bad, tt.bad)
-				}
-				return nil
-			}}
-			c := bridged(t, f, Options{})
-			c.say(ask("1", "m"))
-			if got, err := c.end(); err != nil || !slices.Equal(got, tt.want) {
-				t.Errorf("heard\n  %q, %v, want\n  %q", got, err, tt.want)
-			}
+			})
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
@@ -86,17 +87,19 @@ func TestInputThatIsNoMessageIsRefusedOrDropped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &fake{}
-			c := bridged(t, f, Options{})
-			c.say(tt.in)
-			got, err := c.end()
-			if slices.Sort(got); err != nil || !slices.Equal(got, sorted(tt.want)) {
-				t.Errorf("heard %q, %v, want %q", got, err, tt.want)
-			}
-			sent := f.saw()
-			if slices.Sort(sent); !slices.Equal(sent, sorted(tt.sent)) {
-				t.Errorf("the server saw %q, want %q", sent, tt.sent)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{}
+				c := bridged(t, f, Options{})
+				c.say(tt.in)
+				got, err := c.end()
+				if slices.Sort(got); err != nil || !slices.Equal(got, sorted(tt.want)) {
+					t.Errorf("heard %q, %v, want %q", got, err, tt.want)
+				}
+				sent := f.saw()
+				if slices.Sort(sent); !slices.Equal(sent, sorted(tt.sent)) {
+					t.Errorf("the server saw %q, want %q", sent, tt.sent)
+				}
+			})
 		})
 	}
 }
