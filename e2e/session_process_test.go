@@ -11,7 +11,7 @@ import (
 
 // startEverything starts the reference server on loopback and returns where it
 // listens, and what kills it.
-func startEverything(t *testing.T, n node) (address string, kill func()) {
+func startEverything(t *testing.T, n node, transport string) (address string, kill func()) {
 	t.Helper()
 	main := filepath.Join(n.modules, "@modelcontextprotocol", "server-everything", "dist", "index.js")
 	loopback, err := filepath.Abs("testdata/loopback.cjs")
@@ -19,7 +19,7 @@ func startEverything(t *testing.T, n node) (address string, kill func()) {
 		t.Fatal(err)
 	}
 	found := make(chan string, 1)
-	ended, kill := client{}.daemon(t, &addressWatch{found: found}, n.program, "--require", loopback, main, "streamableHttp")
+	ended, kill := client{}.daemon(t, &addressWatch{found: found}, n.program, "--require", loopback, main, transport)
 	select {
 	case address = <-found:
 	case <-ended:

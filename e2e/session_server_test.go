@@ -50,7 +50,7 @@ type mortal struct {
 // newMortal returns the reference server.
 func newMortal(t *testing.T, n node) *mortal {
 	t.Helper()
-	return begun(t, func() (string, func()) { return startEverything(t, n) })
+	return begun(t, func() (string, func()) { return startEverything(t, n, "streamableHttp") })
 }
 
 // begun returns the server that begin starts.

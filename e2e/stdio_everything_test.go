@@ -12,10 +12,10 @@ import (
 
 // remote is the reference server behind a door that wants the token, with
 // sessions, and what reached it.
-func remote(t *testing.T, n node) (*mortal, *upstream, *shell) {
+func remote(t *testing.T, n node, transport string) (*mortal, *upstream, *shell) {
 	t.Helper()
 	w, g := newWorld(t), newGateway(t)
-	m := newMortal(t, n)
+	m := begun(t, func() (string, func()) { return startEverything(t, n, transport) })
 	u := w.upstream("mcp.corp.test", g.token, http2too, m)
 	return m, u, w.shell("E2E_TOKEN=" + g.token)
 }
@@ -28,16 +28,20 @@ func TestStdioHasAllOfTheReferenceServer(t *testing.T) {
 	t.Parallel()
 	thorough(t)
 	n := needNode(t)
-	for _, tt := range []struct{ sdk, mode string }{
-		{"1", "legacy"},
-		{"2", "legacy"},
-		{"2", "auto"}, // it asks for the era first, and is told that there are sessions
+	for _, tt := range []struct {
+		sdk, mode, transport string
+		deletes              int
+	}{
+		{"1", "legacy", "streamableHttp", 1},
+		{"2", "legacy", "streamableHttp", 1},
+		{"2", "auto", "streamableHttp", 1}, // it asks for the era first, and is told that there are sessions
+		{"1", "legacy", "sse", 0},
 	} {
-		t.Run(tt.sdk+" "+tt.mode, func(t *testing.T) {
+		t.Run(tt.sdk+" "+tt.mode+" "+tt.transport, func(t *testing.T) {
 			t.Parallel()
-			m, u, s := remote(t, n)
+			m, u, s := remote(t, n, tt.transport)
 			c := client{env: s.env}
-			args := slices.Concat([]string{n.script(t, "stdio-everything.mjs"), tt.sdk, tt.mode, s.program}, bridge(u.url+"/mcp"))
+			args := slices.Concat([]string{n.script(t, "stdio-everything.mjs"), tt.sdk, tt.mode, s.program}, bridge(u.url+map[string]string{"streamableHttp": "/mcp", "sse": "/sse"}[tt.transport]))
 			out, errs := c.run(t, n.program, args...)
 			var got everythingSeen
 			if err := json.Unmarshal([]byte(out), &got); err != nil {
@@ -46,7 +50,7 @@ func TestStdioHasAllOfTheReferenceServer(t *testing.T) {
 			got.check(t)
 			wantCancelled(t, m)
 			u.wantGuarded(t)
-			u.wantDeletes(t, 1)
+			u.wantDeletes(t, tt.deletes)
 		})
 	}
 }
@@ -128,7 +132,7 @@ func TestStdioServesTheInspector(t *testing.T) {
 	t.Parallel()
 	thorough(t)
 	n := needNode(t)
-	_, u, s := remote(t, n)
+	_, u, s := remote(t, n, "streamableHttp")
 	env := map[string]string{}
 	for _, kv := range s.env {
 		name, value, _ := strings.Cut(kv, "=")
