@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -16,40 +17,47 @@ func (e *eras) initialize(ctx context.Context, c *call) error {
 	c.left()
 	m := c.message
 	e.hello.Store(&m)
+	var unasked bool // an error of a server that knows no initialize
 	var answer []byte
-	err := e.send(ctx, c.message, &errand{
-		finish: func(m jsonrpc.Message, raw []byte) error { answer = bytes.Clone(raw); return nil },
-		other:  func(_ jsonrpc.Message, raw []byte) error { return e.out(raw, c) },
+	err := e.send(ctx, m, &errand{
+		finish: func(m jsonrpc.Message, raw []byte) error {
+			if unasked = knowsNoInitialize(raw); unasked {
+				answer = bytes.Clone(raw)
+				return nil
+			}
+			if m.Result != nil {
+				e.session.Store(nil)
+				e.legacy.Store(true)
+			}
+			return e.out(raw, c)
+		},
+		other: func(_ jsonrpc.Message, raw []byte) error { return e.out(raw, c) },
 	})
-	if unknown(answer, err) {
+	if r, ok := errors.AsType[*refusal](err); unasked || ok && perhapsModern(r) {
 		if t, ok := e.translate(ctx, m); ok {
 			return t.ask(ctx, c)
 		}
 	}
-	if answer == nil {
-		return err
+	if unasked {
+		return e.out(answer, c)
 	}
-	if errorOf(answer).Code == 0 {
-		e.session.Store(nil)
-		e.legacy.Store(true)
-	}
-	return e.out(answer, c)
+	return err
 }
 
-// unknown reports whether a server has answered an initialize as one does that
-// knows of no such.
-func unknown(answer []byte, err error) bool {
-	if r, ok := errors.AsType[*refusal](err); ok {
-		return modernRefusal(r)
-	}
-	if answer == nil {
-		return false
-	}
-	switch errorOf(answer).Code {
+// knowsNoInitialize reports whether a response to an initialize is the error of
+// a server that knows no such request.
+func knowsNoInitialize(raw []byte) bool {
+	switch errorOf(raw).Code {
 	case codeVersion, codeMismatch, codeCapability, codeNoMethod:
 		return true
 	}
 	return false
+}
+
+// perhapsModern reports whether it is worth asking who it is that refuses an
+// initialize by r. Not all servers use the code that they should.
+func perhapsModern(r *refusal) bool {
+	return modernRefusal(r) || r.status == http.StatusBadRequest && errorOf(r.body).Code != 0
 }
 
 // turnedAway finds out, when a server has answered an initialize but refuses

@@ -13,6 +13,9 @@ import (
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
+// mostAgreeing is how long a server may take to say to what it agrees.
+const mostAgreeing = 30 * time.Second
+
 // subscription is the stream of one subscriptions/listen.
 type subscription struct {
 	uris    []string
@@ -63,9 +66,14 @@ type keeper struct {
 // tried again at once.
 func (k *keeper) open(ctx context.Context, uris []string) (again bool) {
 	s := k.x.open(ctx, uris)
+	late := time.NewTimer(mostAgreeing)
+	defer late.Stop()
 	select {
 	case <-s.agreed:
 	case <-s.over:
+	case <-late.C:
+		s.close()
+		<-s.over
 	case <-k.x.wake: // it would tell too little
 		s.close()
 		return true
@@ -91,7 +99,7 @@ func (k *keeper) open(ctx context.Context, uris []string) (again bool) {
 // whether another try makes sense, after a while.
 func (k *keeper) failed(ctx context.Context, err error) (again bool) {
 	if refusedForGood(err) {
-		k.x.t.e.o.Log.Debug("the server does not tell of changes", "error", err)
+		k.x.t.e.o.Log.Debug("the server refuses to tell of changes")
 		k.x.refuse(k.waiting, err)
 		k.waiting = nil
 		return false

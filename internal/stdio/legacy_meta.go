@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -90,6 +91,27 @@ func withMeta(raw []byte, members []member) ([]byte, error) {
 	}
 	missing := slices.DeleteFunc(slices.Clone(members), func(m member) bool { return had[m.name] != nil })
 	return insert(raw, within, missing...), nil
+}
+
+// withoutMeta returns a request without what makes it a modern one. Every byte
+// outside of its _meta stays.
+func withoutMeta(raw []byte) []byte {
+	params := memberAt(raw, "params")
+	within := memberAt(raw[params.from:params.to], "_meta")
+	within = span{params.from + within.from, params.from + within.to}
+	had, err := jsonrpc.Object(raw[within.from:within.to])
+	if err != nil {
+		return raw
+	}
+	var rest []member
+	for _, name := range slices.Sorted(maps.Keys(had)) {
+		switch name {
+		case metaVersion, metaClient, metaCapabilities, metaLevel:
+		default:
+			rest = append(rest, member{name, had[name]})
+		}
+	}
+	return splice(raw, within, object(rest...))
 }
 
 // withParams returns a request with members added to its params, which is an

@@ -106,9 +106,6 @@ func (e *eras) deliver(raw []byte, on *call) error {
 			raw = e.listed(raw)
 		}
 	}
-	if s := e.session.Load(); s != nil && s.refuses(raw) {
-		return nil
-	}
 	return e.out(raw, on)
 }
 

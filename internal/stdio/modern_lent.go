@@ -20,6 +20,11 @@ type lent struct {
 // askModern sends a request of the modern era to a server of which nothing is
 // known yet.
 func (e *eras) askModern(ctx context.Context, c *call) error {
+	if e.legacy.Load() { // somebody is about to find out
+		if s, err := e.lend(ctx, c); err == nil {
+			return s.ask(ctx, c)
+		}
+	}
 	err := e.wire(ctx, c)
 	if err == nil || !legacyRefusal(err) {
 		return err
@@ -84,8 +89,8 @@ func (e *eras) lend(ctx context.Context, c *call) (*lent, error) {
 	return s, nil
 }
 
-// ask sends a modern request in the session. Its _meta says to a legacy server
-// nothing that it knows.
+// ask sends a modern request in the session, as a legacy one: some servers take
+// none that says that it is of another version.
 func (s *lent) ask(ctx context.Context, c *call) error {
 	switch c.Method {
 	case "server/discover":
@@ -93,8 +98,22 @@ func (s *lent) ask(ctx context.Context, c *call) error {
 	case "subscriptions/listen":
 		return &failure{code: codeNoMethod, line: "the server speaks MCP " + shortVersion(s.version) + ", which has no subscriptions/listen: a client that initializes is told of changes"}
 	}
-	err := s.e.next.ask(ctx, c)
-	if ctx.Err() != nil && !isClosed(c.answered) {
+	raw := withoutMeta(c.raw)
+	m, err := jsonrpc.Parse(raw)
+	if err != nil {
+		return err
+	}
+	var answered bool
+	err = s.e.send(ctx, message{m, raw}, &errand{
+		finish: func(_ jsonrpc.Message, raw []byte) error { answered = true; return s.e.out(raw, c) },
+		other: func(m jsonrpc.Message, raw []byte) error {
+			if s.refuses(m) || m.Method == "notifications/cancelled" { // of a request that the client has not seen
+				return nil
+			}
+			return s.e.out(raw, c)
+		},
+	})
+	if ctx.Err() != nil && !answered {
 		s.cancelled(c)
 	}
 	return err
@@ -115,11 +134,10 @@ func (s *lent) cancelled(c *call) {
 	_ = s.e.next.tell(ctx, notificationOf("notifications/cancelled", object(member{"requestId", c.ID}))) // who has gone waits for nothing
 }
 
-// refuses answers what the server asks of the client, and reports whether raw
-// was such a request.
-func (s *lent) refuses(raw []byte) bool {
-	m, err := jsonrpc.Parse(raw)
-	if err != nil || m.Kind != jsonrpc.Request {
+// refuses answers what the server asks of the client, and reports whether m is
+// such a request.
+func (s *lent) refuses(m jsonrpc.Message) bool {
+	if m.Kind != jsonrpc.Request {
 		return false
 	}
 	answer := jsonrpc.ErrorBody(m.ID, codeNoMethod, "the client speaks a version of MCP in which servers do not ask by requests", nil)

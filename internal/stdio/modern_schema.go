@@ -34,6 +34,7 @@ func bindingsOf(schema json.RawMessage) ([]binding, bool) {
 	}
 	var found marks
 	ok := found.visit(root, nil, true)
+	slices.SortFunc(found, func(a, b binding) int { return strings.Compare(a.field, b.field) })
 	return found, ok && len(found) <= mostMarked
 }
 
