@@ -61,6 +61,7 @@ func TestWhatTheServerSaysReachesTheClientOnce(t *testing.T) {
 		"invalid UTF-8":                  {says: []string{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"\xff\"}"}, want: []string{ourError("1", notMessage)}, bad: 1},
 		"wrong response of another":      {says: []string{`{"id":2,"result":{}}`}, want: []string{ourError("1", noResponse)}, bad: 1},
 		"wrong request of the same id":   {says: []string{`{"id":1,"method":"m"}`}, want: []string{ourError("1", noResponse)}, bad: 1},
+		"both at once":                   {says: []string{`{"jsonrpc":"2.0","id":1,"method":"m","result":{}}`}, want: []string{ourError("1", noResponse)}, bad: 1},
 		"two ids":                        {says: []string{`{"jsonrpc":"2.0","id":1,"id":1,"result":{}}`}, want: []string{ourError("1", noResponse)}, bad: 1},
 		"object that is none":            {says: []string{`{"error":"unauthorized"}`}, want: []string{ourError("1", noResponse)}, bad: 1},
 	} {

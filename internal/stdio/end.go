@@ -10,6 +10,7 @@ const (
 	lastAnswers = 500 * time.Millisecond // for requests under way, at the end of the input
 	lastWords   = 100 * time.Millisecond // for their errors to be read
 	lastRequest = 300 * time.Millisecond // for the server to take its leave
+	lastResort  = 5 * time.Second        // for what does not heed its context, and should
 )
 
 // finish ends everything, and tells the server.
@@ -28,7 +29,12 @@ func (b *Bridge) finish(ctx context.Context) {
 	case <-t.C: // nobody reads
 	}
 	b.out.close()
-	<-over
+	select {
+	case <-over:
+	case <-time.After(lastResort):
+		b.o.Log.Warn("a request does not end: it is left behind, and the server is not told of the end")
+		return
+	}
 	b.beside.Wait()
 	b.out.wait()
 	b.leave(ctx)

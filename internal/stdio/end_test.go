@@ -117,6 +117,22 @@ func TestServerThatDoesNotTakeItsLeaveDoesNotKeepTheBridge(t *testing.T) {
 	})
 }
 
+func TestRequestThatDoesNotEndDoesNotKeepTheBridgeForever(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		defer close(stuck)
+		f := &fake{asking: func(context.Context, *fake, *call) error { <-stuck; return nil }}
+		c := bridged(t, f, Options{})
+		c.say(ask("1", "m"))
+		synctest.Wait()
+		c.stop()
+		if _, err := c.end(); err != nil || f.ends != 0 {
+			t.Errorf("%v, %d ends", err, f.ends)
+		}
+	})
+}
+
 // slow does not end by itself.
 type slow struct{ fake }
 

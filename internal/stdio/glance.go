@@ -47,6 +47,9 @@ func (g *glance) one(c byte) {
 		}
 		return
 	case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		if len(g.seen) > 0 {
+			g.keep(c)
+		}
 		return
 	case g.over, g.depth == 0 && c != '{':
 		g.broken = true
@@ -69,8 +72,8 @@ func (g *glance) one(c byte) {
 		g.keep(c)
 	case ':':
 		if g.depth == 1 {
+			g.broken = g.broken || g.value
 			g.name, g.seen, g.value = g.seen, nil, true
-			return
 		}
 	case ',':
 		if g.depth == 1 {
@@ -98,7 +101,7 @@ func (g *glance) member() {
 		switch name {
 		case "id":
 			g.ids++
-			g.id = bytes.Clone(g.seen)
+			g.id = bytes.TrimRight(g.seen, " \t\r\n")
 		case "method":
 			g.methods++
 		case "result", "error":

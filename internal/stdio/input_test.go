@@ -126,7 +126,7 @@ func TestMessageGoesOnByteForByte(t *testing.T) {
 
 func TestLineThatIsTooLongIsAnsweredByWhatWasSeenOfIt(t *testing.T) {
 	t.Parallel()
-	filler := strings.Repeat("x{\\\"", 50_000)
+	filler := strings.Repeat("x{\\\"", 5_000)
 	for in, want := range map[string]string{
 		`{"jsonrpc":"2.0","id":1,"method":"m","params":"` + filler + `"}`:                                   "1",
 		`{"method":"m","params":{"id":2,"a":["` + filler + `",[{"id":3}]]},"jsonrpc":"2.0","id" : "a\"b" }`: `"a\"b"`,
@@ -137,13 +137,15 @@ func TestLineThatIsTooLongIsAnsweredByWhatWasSeenOfIt(t *testing.T) {
 		`{"id":"` + filler + `","method":"m"}`:                                                              "",
 		`{"id":null,"method":"` + filler + `"}`:                                                             "",
 		`{"id":{"id":1},"method":"` + filler + `"}`:                                                         "",
+		`{"id":1 2,"method":"` + filler + `"}`:                                                              "",
+		`{"x":"id":1,"method":"` + filler + `"}`:                                                            "",
 		`{"id":1,"method":"` + filler + `"`:                                                                 "",
 		`{"id":1,"method":"` + filler + `"}}`:                                                               "",
 		`{"id":1,"method":"` + filler + `"} {}`:                                                             "",
 		`[{"id":1,"method":"` + filler + `"}]`:                                                              "",
 		`"` + filler:                                                                                        "",
 	} {
-		l := newLines(io.MultiReader(strings.NewReader(in), strings.NewReader("\n"+ask("2", "m"))), 100_000)
+		l := newLines(io.MultiReader(strings.NewReader(in), strings.NewReader("\n"+ask("2", "m"))), 10_000)
 		line, tooLong, err := l.next()
 		if err != nil || tooLong == nil || line != nil {
 			t.Fatalf("%.60s: %d bytes, %v", in, len(line), err)

@@ -190,14 +190,15 @@ func (b *Bridge) look(c *call) {
 	if b.o.ToolTimeout > 0 && c.Method == "tools/call" {
 		c.clock = newClock(b.o.ToolTimeout, &b.calls.halt)
 	}
-	if !bytes.Contains(c.Params, []byte(`_meta`)) && !bytes.Contains(c.Params, []byte(`\u`)) {
+	legacy := b.legacy.Load()
+	if legacy && c.clock == nil || !bytes.Contains(c.Params, []byte(`_meta`)) && !bytes.Contains(c.Params, []byte(`\u`)) {
 		return // which spares it the work
 	}
 	params, err := jsonrpc.Object(c.Params)
 	if err != nil {
 		return
 	}
-	if _, modern := versionIn(params); modern && !b.legacy.Load() {
+	if _, modern := versionIn(params); modern && !legacy {
 		c.modern = true
 	}
 	if c.clock != nil {

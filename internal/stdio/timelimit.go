@@ -12,21 +12,24 @@ type clock struct {
 	limit time.Duration
 	all   *halt // of every clock
 
-	last  time.Time // of the last sign of life, under all.mu
-	asked int       // requests of the server's on the call's stream that wait for the client, likewise
+	last  time.Time     // of the last sign of life, under all.mu
+	stood time.Duration // what all had stood by then, likewise
+	asked int           // requests of the server's on the call's stream that wait for the client, likewise
 }
 
-// halt is what the clocks of all calls have in common: the requests of the
-// server's of which nobody can tell to which call they belong. The zero value is
-// ready.
+// halt is when all clocks stand still: while the client is asked something of
+// which nobody can tell to which call it belongs. The zero value is ready.
 type halt struct {
 	mu    sync.Mutex
 	asked int
-	last  time.Time // when there were none any more
+	since time.Time
+	total time.Duration // before since
 }
 
 func newClock(limit time.Duration, all *halt) *clock {
-	return &clock{limit: limit, all: all, last: time.Now()}
+	k := &clock{limit: limit, all: all}
+	k.touch()
+	return k
 }
 
 // touch takes note of a sign of life.
@@ -40,28 +43,37 @@ func (k *clock) wait(n int) {
 	k.all.mu.Lock()
 	defer k.all.mu.Unlock()
 	k.asked += n
-	k.last = time.Now()
+	k.last, k.stood = time.Now(), k.all.stood()
 }
 
-func (p *halt) wait(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.asked += n
-	p.last = time.Now()
+// wait is that of all clocks. It is no sign of life for any.
+func (h *halt) wait(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.total, h.since = h.stood(), time.Now()
+	h.asked += n
 }
 
-// left returns how long there is at least until the clock runs out.
+func (h *halt) stood() time.Duration {
+	if h.asked == 0 {
+		return h.total
+	}
+	return h.total + time.Since(h.since)
+}
+
+// left returns how long there is at least until the clock runs out: it is to be
+// asked again then.
 func (k *clock) left() time.Duration {
 	k.all.mu.Lock()
 	defer k.all.mu.Unlock()
-	if k.asked+k.all.asked > 0 {
+	if k.asked > 0 {
 		return k.limit
 	}
-	last := k.last
-	if k.all.last.After(last) {
-		last = k.all.last
+	left := k.limit - (time.Since(k.last) - (k.all.stood() - k.stood))
+	if k.all.asked > 0 {
+		left = max(left, min(time.Second, k.limit)) // it stands still
 	}
-	return k.limit - time.Since(last)
+	return left
 }
 
 // runsOut waits until the clock has run out, or ctx is done.
