@@ -56,6 +56,7 @@ func (l *lockedText) String() string {
 // bridging says how a bridge is started.
 type bridging struct {
 	token  string   // TOML: where the token comes from
+	more   string   // TOML: further tables
 	flags  []string // besides the URL
 	env    []string
 	head   []string // a command and arguments that are to start it; none: it is started directly
@@ -88,7 +89,8 @@ upstream_ca    = [%q]
 prefix = %q
 audience = "server"
 kind = "mcp"
-`, f.caFile, o.token, f.url))
+%s
+`, f.caFile, o.token, f.url, o.more))
 	line := append(append(append(o.head, program, "stdio"), o.flags...), f.url)
 	b := &bridged{t: t, changed: make(chan struct{}), answers: map[string][]rpc{}, hold: o.slow, ended: make(chan struct{})}
 	ctx, kill := context.WithCancel(context.Background())

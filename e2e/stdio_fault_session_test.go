@@ -1,18 +1,20 @@
 package e2e_test
 
 import (
-	"crypto/rand"
+	crand "crypto/rand"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fileToken is a token in a file, and the lines of a configuration that has it.
 func fileToken(t *testing.T) (token, file, lines string) {
-	token, file = rand.Text(), filepath.Join(t.TempDir(), "token")
+	token, file = crand.Text(), filepath.Join(t.TempDir(), "token")
 	writeFile(t, file, token)
 	return token, file, fmt.Sprintf("token_file = %q", file)
 }
@@ -102,7 +104,7 @@ func TestStdioTokenRevokedInTheSession(t *testing.T) {
 		t.Run(strings.Fields(from)[0], func(t *testing.T) {
 			t.Parallel()
 			token, file, _ := fileToken(t)
-			next := rand.Text()
+			next := crand.Text()
 			f := newFaulty(t, token, http2too)
 			b := f.bridge(bridging{token: fmt.Sprintf(from, file), hidden: []string{token, next}})
 			b.initialize()
@@ -234,6 +236,73 @@ func TestStdioBadTokenIsSaid(t *testing.T) {
 	for _, v := range f.came() {
 		if v.method != "initialize" && v.method != "tools/call" || v.status != http.StatusUnauthorized {
 			t.Errorf("%s came and was answered %d", v.method, v.status)
+		}
+	}
+}
+
+// TestStdioStorm: sessions are forgotten, tokens revoked, connections cut and
+// calls refused while others are under way, in any order. Each call is answered
+// once and carried out at most once, and those that succeed were carried out.
+func TestStdioStorm(t *testing.T) {
+	thorough(t)
+	t.Parallel()
+	const rounds, calls = 150, 6
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	token, file, lines := fileToken(t)
+	f := newFaulty(t, token, http2too)
+	b := f.bridge(bridging{token: lines, more: "[session]\ncooldown = \"10ms\"", hidden: []string{token}})
+	b.initialize()
+	faults := []func(){
+		f.forget,
+		func() { f.change(func() { f.unknown = http.StatusBadRequest }); f.forget() },
+		func() { f.change(func() { f.unknown = http.StatusNotFound }); f.forget() },
+		func() { next := crand.Text(); writeFile(t, file, next); f.accept(next) },
+		func() { f.change(func() { f.away = 1 + dice.IntN(3) }) },
+		func() { f.restart(func() {}) },
+		func() { f.door.shut(true); f.door.shut(false) },
+	}
+	succeeded := 0
+	for round := range rounds {
+		var ids []string
+		for n := range calls {
+			id := fmt.Sprintf("%d-%d", round, n)
+			ids = append(ids, id)
+			b.send(toolLine(id, []string{"echo", "echo", "cut"}[dice.IntN(3)]))
+			if dice.IntN(2) == 0 {
+				faults[dice.IntN(len(faults))]()
+			}
+		}
+		for _, id := range ids {
+			m := b.await(`"` + id + `"`)
+			if n := f.times(id); n > 1 || m.Error == nil && n != 1 {
+				t.Errorf("call %s was carried out %d times, and its error is %+v", id, n, m.Error)
+			}
+			if m.Error == nil {
+				succeeded++
+			}
+		}
+	}
+	if succeeded == 0 {
+		t.Error("no call succeeded")
+	}
+	t.Logf("%d of %d calls succeeded in %d sessions", succeeded, rounds*calls, len(f.all("initialize")))
+	f.change(func() { f.away = 0 })
+	// A session that could not be replaced is left alone for a while.
+	again, late := time.NewTicker(100*time.Millisecond), time.After(guardTime)
+	defer again.Stop()
+	for n := 0; ; n++ {
+		id := fmt.Sprint("after the storm ", n)
+		b.send(toolLine(id, "echo"))
+		m := b.await(`"` + id + `"`)
+		if m.Error == nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("calls do not succeed any more: %+v", m.Error)
 		}
 	}
 }
