@@ -54,7 +54,7 @@ func TestEachShapeOfAnswerIsUnderstood(t *testing.T) {
 		"stream with a byte order mark":   {200, "text/event-stream", "\xef\xbb\xbf" + event(result(1)), []string{result(1)}, ""},
 		"stream of an array":              {200, "text/event-stream", event("[" + note + "," + result(1) + "]"), []string{note, result(1)}, ""},
 		"data in lines":                   {200, "text/event-stream", "data: {\"jsonrpc\":\"2.0\",\ndata:\"id\":1,\"result\":{}}\n\n", []string{"{\"jsonrpc\":\"2.0\",\n\"id\":1,\"result\":{}}"}, ""},
-		"event of another name":           {200, "text/event-stream", "event: endpoint\ndata: /x\n\nevent: other\n" + event(result(1)) + event(result(1)), []string{result(1)}, ""},
+		"event of another name":           {200, "text/event-stream", "event: endpoint\n" + event(note) + "event: Message\n" + event(theirs) + event(result(1)), []string{result(1)}, ""},
 		"event that is no message":        {200, "text/event-stream", event("hello") + event(result(1)), []string{result(1)}, ""},
 		"more after the response":         {200, "text/event-stream", event(result(1)) + event(result(1)) + event(note), []string{result(1), note}, ""},
 		"stream without the response":     {200, "text/event-stream", event(note), []string{note}, maybeDone},

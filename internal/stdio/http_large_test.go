@@ -180,6 +180,25 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// TestStreamOfManySmallEventsTakesNoTurn holds that it is the size of a message
+// that counts, and not of what was said before.
+func TestStreamOfManySmallEventsTakesNoTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := near(t, func(w http.ResponseWriter, r *http.Request) {
+			say(w, strings.Repeat(alive, 3*large/len(alive)))
+			pause(r.Context(), time.Minute)
+			say(w, "data: "+result(1)+"\n\n")
+		})
+		over := make(chan error)
+		go func() { over <- f.ask(t, request(1, "x")) }()
+		synctest.Wait()
+		want(t, "turns", len(f.s.turns), 0)
+		wantLine(t, "error", <-over, "")
+		want(t, "messages", len(f.said()), 1+3*large/len(alive))
+	})
+}
+
 // TestCallThatWaitsForATurnCanBeCancelled holds that nobody waits for those that
 // hold a large message longer than for the call.
 func TestCallThatWaitsForATurnCanBeCancelled(t *testing.T) {

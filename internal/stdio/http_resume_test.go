@@ -109,6 +109,7 @@ func TestAnswerThatBreaksOffIsGoneOnWith(t *testing.T) {
 // on with, and how often and how soon it is asked.
 func TestResumptionEnds(t *testing.T) {
 	t.Parallel()
+	const slowly = 4 * time.Minute
 	many := func(n int) (all []string) {
 		for range n {
 			all = append(all, "GET")
@@ -122,18 +123,18 @@ func TestResumptionEnds(t *testing.T) {
 	}{
 		"no id":               {broken(alive), nil, 0, 0},
 		"id that was reset":   {broken("id: 1\n" + alive + "id:\n" + alive), nil, 0, 0},
-		"id of control bytes": {broken("id: a\x01b\n" + alive), nil, 0, 0},
-		"id that is too long": {broken("id: " + strings.Repeat("x", mostEventID+1) + "\n" + alive), nil, 0, 0},
+		"id of control bytes": {broken("id: 1\n" + alive + "id: a\x01b\n" + alive), nil, 0, 0},
+		"id that is too long": {broken("id: 1\n" + alive + "id: " + strings.Repeat("x", mostEventID+1) + "\n" + alive), nil, 0, 0},
 		"405":                 {broken("id: 1\n" + alive), status(405), 1, 2 * time.Second},
 		"404":                 {broken("id: 1\n" + alive), status(404), 1, 2 * time.Second},
 		"400":                 {broken("id: 1\n" + alive), status(400), 1, 2 * time.Second},
 		"JSON":                {broken("id: 1\n" + alive), answers(200, typeJSON, result(1)), 1, 2 * time.Second},
 		"redirect":            {broken("id: 1\n" + alive), status(302), 1, 2 * time.Second},
-		"503":                 {broken("id: 1\n" + alive), status(503), mostTries, 4 * time.Minute},
-		"429":                 {broken("id: 1\n" + alive), status(429), mostTries, 4 * time.Minute},
-		"cut":                 {broken("id: 1\n" + alive), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, mostTries, 4 * time.Minute},
-		"empty":               {broken("id: 1\n" + alive), clean(""), mostTries, 4 * time.Minute},
-		"alive":               {broken("id: 1\n" + alive), broken(": alive\n\n"), mostTries, 4 * time.Minute},
+		"503":                 {broken("id: 1\n" + alive), status(503), mostTries, slowly},
+		"429":                 {broken("id: 1\n" + alive), status(429), mostTries, slowly},
+		"cut":                 {broken("id: 1\n" + alive), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, mostTries, slowly},
+		"empty":               {broken("id: 1\n" + alive), clean(""), mostTries, slowly},
+		"alive":               {broken("id: 1\n" + alive), broken(": alive\n\n"), mostTries, slowly},
 		"retry of 0":          {clean("id: 1\nretry: 0\ndata:\n\n"), clean("retry: 0\n\n"), mostTries, 3 * time.Second},
 		"retry of days":       {clean("id: 1\nretry: 999999999\ndata:\n\n"), status(404), 1, mostPause},
 		"Retry-After of days": {broken("id: 1\n" + alive), func(w http.ResponseWriter, _ *http.Request) {
@@ -151,7 +152,7 @@ func TestResumptionEnds(t *testing.T) {
 				if _, ok := errors.AsType[*refusal](err); ok {
 					t.Error("a refusal of the GET is told as one of the call")
 				}
-				if took := time.Since(begun); took > tt.within {
+				if took := time.Since(begun); took > tt.within || tt.within == slowly && took < slowly/3 {
 					t.Errorf("given up after %v", took)
 				}
 				var methods []string
@@ -162,6 +163,38 @@ func TestResumptionEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCallGoesOnAsLongAsThereAreEvents holds that no number of resumptions is too
+// many while each brings something, and that one that does is followed soon.
+func TestCallGoesOnAsLongAsThereAreEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all := []http.HandlerFunc{broken("id: 0\n" + alive)}
+		for range mostTries {
+			all = append(all, status(503), status(503), broken("id: 1\n"+alive))
+		}
+		f, _ := play(t, append(all, clean("data: "+result(1)+"\n\n"))...)
+		begun := time.Now()
+		wantLine(t, "error", f.ask(t, request(1, "x")), "")
+		if took := time.Since(begun); took > mostTries*9*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// TestServerMaySayWhenToComeAgain holds that Retry-After is met.
+func TestServerMaySayWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := play(t, clean("id: 1\nretry: 1000\ndata:\n\n"), func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "100")
+			w.WriteHeader(429)
+		}, clean("data: "+result(1)+"\n\n"))
+		begun := time.Now()
+		wantLine(t, "error", f.ask(t, request(1, "x")), "")
+		want(t, "time", time.Since(begun), 101*time.Second)
+	})
 }
 
 // TestTriesFollowEachOtherMoreAndMoreSlowly holds the pace of what fails.
