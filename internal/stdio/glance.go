@@ -28,8 +28,16 @@ type glance struct {
 
 // see takes the next bytes.
 func (g *glance) see(b []byte) {
-	for _, c := range b {
-		g.one(c)
+	for len(b) > 0 {
+		if g.quoted && !g.escaped && (g.depth > 1 || len(g.seen) > mostSeen) { // nothing of it is kept
+			at := bytes.IndexAny(b, `"\`)
+			if at < 0 {
+				return
+			}
+			b = b[at:]
+		}
+		g.one(b[0])
+		b = b[1:]
 	}
 }
 

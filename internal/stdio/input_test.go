@@ -150,6 +150,9 @@ func TestLineThatIsTooLongIsAnsweredByWhatWasSeenOfIt(t *testing.T) {
 		if err != nil || tooLong == nil || line != nil {
 			t.Fatalf("%.60s: %d bytes, %v", in, len(line), err)
 		}
+		if held := len(tooLong.name) + len(tooLong.seen) + len(tooLong.id); held > 3*(mostSeen+1) {
+			t.Errorf("%.60s: %d bytes are held", in, held)
+		}
 		if id, ok := tooLong.request(); ok != (want != "") || ok && string(id) != want {
 			t.Errorf("%.60s: id %.40s, %v, want %s", in, id, ok, want)
 		}
@@ -160,6 +163,46 @@ func TestLineThatIsTooLongIsAnsweredByWhatWasSeenOfIt(t *testing.T) {
 			t.Errorf("%.60s: in the end %v", in, err)
 		}
 	}
+}
+
+func TestMessageThatIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	thorough(t)
+	const head, tail = `{"jsonrpc":"2.0","id":1,"method":"m","params":["`, `"]}` + "\n"
+	f := &fake{}
+	b := newBridge(Options{}, func(b *Bridge) upstream { f.deliver = b.deliver; return f })
+	end, stop := io.Pipe() // which keeps the input from ending before the answers are there
+	in := io.MultiReader(
+		strings.NewReader(head), io.LimitReader(endless(strings.Repeat("x", 1<<20)), mostMessage+1-int64(len(head)+len(tail))), strings.NewReader(tail),
+		strings.NewReader(ask("2", "m")+"\n"), end,
+	)
+	out := &earful{want: 2, all: func() { stop.Close() }}
+	if err := b.Run(t.Context(), in, out); err != nil {
+		t.Error(err)
+	}
+	want := []string{refusedAs("1", "the message is larger than 64 MiB"), did("2", "m")}
+	if got := sorted(out.said); !slices.Equal(got, sorted(want)) {
+		t.Errorf("%q", got)
+	}
+}
+
+// endless is a text that is repeated without an end.
+type endless string
+
+func (e endless) Read(p []byte) (int, error) { return copy(p, e), nil }
+
+// earful keeps what is written, and calls all when that is as much as is wanted.
+type earful struct {
+	said []string
+	want int
+	all  func()
+}
+
+func (o *earful) Write(p []byte) (int, error) {
+	if o.said = append(o.said, strings.TrimSuffix(string(p), "\n")); len(o.said) == o.want {
+		o.all()
+	}
+	return len(p), nil
 }
 
 func TestIDsAreTheSameHoweverTheyAreWritten(t *testing.T) {
