@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,28 @@ func TestCancellationWaitsUntilTheRequestHasLeft(t *testing.T) {
 		close(leave)
 		synctest.Wait()
 		if got := f.saw(); len(got) != 3 || got[2] != "notifications/cancelled" {
+			t.Errorf("the server saw %q", got)
+		}
+	})
+}
+
+func TestCancellationKeepsItsPlaceAmongNotifications(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{asking: hangs}
+		c := bridged(t, f, Options{})
+		var want []string
+		for id := range 30 {
+			c.say(ask(strconv.Itoa(id), "m"))
+			want = append(want, "m")
+		}
+		synctest.Wait()
+		for id := range 30 {
+			c.say(withdrawn(strconv.Itoa(id)), `{"jsonrpc":"2.0","method":"n"}`)
+			want = append(want, "notifications/cancelled", "n")
+		}
+		synctest.Wait()
+		if got := f.saw(); !slices.Equal(got, want) {
 			t.Errorf("the server saw %q", got)
 		}
 	})

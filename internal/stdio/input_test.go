@@ -173,7 +173,7 @@ func TestMessageThatIsTooLargeIsRefused(t *testing.T) {
 	b := newBridge(Options{}, func(b *Bridge) upstream { f.deliver = b.deliver; return f })
 	end, stop := io.Pipe() // which keeps the input from ending before the answers are there
 	in := io.MultiReader(
-		strings.NewReader(head), io.LimitReader(endless(strings.Repeat("x", 1<<20)), mostMessage+1-int64(len(head)+len(tail))), strings.NewReader(tail),
+		strings.NewReader(head), io.LimitReader(again(strings.Repeat("x", 1<<20)), mostMessage+1-int64(len(head)+len(tail))), strings.NewReader(tail),
 		strings.NewReader(ask("2", "m")+"\n"), end,
 	)
 	out := &earful{want: 2, all: func() { stop.Close() }}
@@ -186,10 +186,10 @@ func TestMessageThatIsTooLargeIsRefused(t *testing.T) {
 	}
 }
 
-// endless is a text that is repeated without an end.
-type endless string
+// again is a text that is repeated without an end.
+type again string
 
-func (e endless) Read(p []byte) (int, error) { return copy(p, e), nil }
+func (a again) Read(p []byte) (int, error) { return copy(p, a), nil }
 
 // earful keeps what is written, and calls all when that is as much as is wanted.
 type earful struct {
