@@ -153,11 +153,8 @@ func (x *changes) params(uris []string) []byte {
 
 // again tells the client to look again at everything that it is told of: what
 // changed while there was no stream, the server does not tell any more.
-func (x *changes) again(uris []string) {
-	for _, list := range x.lists {
-		_ = x.t.e.out(notificationOf("notifications/"+list+"/list_changed", nil).raw, nil) // it is a message
-	}
-	for _, uri := range uris {
-		_ = x.t.e.out(notificationOf("notifications/resources/updated", object(member{"uri", quoted(uri)})).raw, nil)
+func (x *changes) again(h honored) {
+	for _, n := range h.changes(nil) {
+		_ = x.t.e.out(n.raw, nil) // it is a message
 	}
 }

@@ -1,7 +1,6 @@
 package stdio
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -21,14 +20,9 @@ type subscription struct {
 	uris    []string
 	close   context.CancelFunc
 	agreed  chan struct{} // closed when the server has said to what
-	honored struct {
-		Tools     bool     `json:"toolsListChanged"`
-		Prompts   bool     `json:"promptsListChanged"`
-		Resources bool     `json:"resourcesListChanged"`
-		URIs      []string `json:"resourceSubscriptions"`
-	}
-	over chan struct{} // closed when it has ended
-	err  error         // then; nil if the server has ended it
+	honored honored
+	over    chan struct{} // closed when it has ended
+	err     error         // then; nil if the server has ended it
 }
 
 // run keeps a stream open on which the server tells what the client wants to be
@@ -90,7 +84,7 @@ func (k *keeper) open(ctx context.Context, uris []string) (again bool) {
 	k.waiting = nil
 	if k.lost {
 		k.lost = false
-		k.x.again(s.honored.URIs)
+		k.x.again(s.honored)
 	}
 	return false
 }
@@ -205,10 +199,7 @@ func (s *subscription) heard(e *eras) func(jsonrpc.Message, []byte) error {
 			return e.out(raw, nil)
 		}
 		once.Do(func() {
-			params, err := jsonrpc.Object(bytes.Clone(m.Params))
-			if err == nil {
-				_ = json.Unmarshal(params["notifications"], &s.honored) // what cannot be read is not agreed to
-			}
+			s.honored = honoredIn(m.Params)
 			close(s.agreed)
 		})
 		return nil

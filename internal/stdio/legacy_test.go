@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // modernFar is a modern-only server written by hand: answer says what it answers
@@ -193,58 +194,59 @@ func TestCallIsCancelledWhileTheServerWantsToKnowMore(t *testing.T) {
 // A stream of changes that breaks is opened again, and the client told to look.
 func TestChangesAreListenedForAgain(t *testing.T) {
 	t.Parallel()
-	streams := make(chan string, 10)
-	f := newFar(t, "HTTP/2.0", nil)
-	f.srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if refusesLegacy(w, r, "") {
-			return
+	synctest.Test(t, func(t *testing.T) {
+		streams := make(chan string, 10)
+		f := near(t, func(w http.ResponseWriter, r *http.Request) {
+			if refusesLegacy(w, r, "") {
+				return
+			}
+			var m struct {
+				ID     json.RawMessage
+				Method string
+				Params struct{ Notifications json.RawMessage }
+			}
+			_ = json.NewDecoder(r.Body).Decode(&m)
+			if m.Method != "subscriptions/listen" {
+				w.Header().Set("Content-Type", typeJSON)
+				fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}}}}`, m.ID)
+				return
+			}
+			streams <- string(m.Params.Notifications)
+			ack := func(what string) {
+				say(w, `data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":`+what+`,"_meta":{}}}`+"\n\n")
+			}
+			switch n := string(m.Params.Notifications); {
+			case strings.Contains(n, "x:no"):
+				w.WriteHeader(http.StatusBadRequest)
+			case strings.Contains(n, "x:less"):
+				ack(`{"toolsListChanged":true}`)
+				<-r.Context().Done()
+			case strings.Contains(n, "x:cut"):
+				ack(n)
+			default:
+				ack(n)
+				<-r.Context().Done()
+			}
+		})
+		c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
+		c.say(hello, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+		c.hears(`{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}},"serverInfo":{"name":"server","version":"unknown"}}}`)
+		want(t, "first", <-streams, `{"toolsListChanged":true}`)
+		subscribe := func(id, uri string) string {
+			return `{"jsonrpc":"2.0","id":` + id + `,"method":"resources/subscribe","params":{"uri":"` + uri + `"}}`
 		}
-		var m struct {
-			ID     json.RawMessage
-			Method string
-			Params struct{ Notifications json.RawMessage }
+		c.say(subscribe("1", "x:less"))
+		c.hears(`{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"the server does not take a subscription to this resource"}}`)
+		c.say(subscribe("2", "x:no"))
+		if got := c.hear(); !strings.Contains(got, `"id":2,"error":`) {
+			t.Error(got)
 		}
-		_ = json.NewDecoder(r.Body).Decode(&m)
-		if m.Method != "subscriptions/listen" {
-			w.Header().Set("Content-Type", typeJSON)
-			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}}}}`, m.ID)
-			return
-		}
-		streams <- string(m.Params.Notifications)
-		ack := func(what string) {
-			say(w, `data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":`+what+`,"_meta":{}}}`+"\n\n")
-		}
-		switch n := string(m.Params.Notifications); {
-		case strings.Contains(n, "x:no"):
-			w.WriteHeader(http.StatusBadRequest)
-		case strings.Contains(n, "x:less"):
-			ack(`{"toolsListChanged":true}`)
-			<-r.Context().Done()
-		case strings.Contains(n, "x:cut"):
-			ack(n)
-		default:
-			ack(n)
-			<-r.Context().Done()
-		}
+		c.say(subscribe("3", "x:yes"))
+		c.hears(`{"jsonrpc":"2.0","id":3,"result":{}}`)
+		c.say(subscribe("4", "x:cut"))
+		c.hears(`{"jsonrpc":"2.0","id":4,"result":{}}`,
+			`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`,
+			`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:cut"}}`,
+			`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:yes"}}`)
 	})
-	c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
-	c.say(hello, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
-	c.hears(`{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}},"serverInfo":{"name":"127.0.0.1","version":"unknown"}}}`)
-	want(t, "first", <-streams, `{"toolsListChanged":true}`)
-	subscribe := func(id, uri string) string {
-		return `{"jsonrpc":"2.0","id":` + id + `,"method":"resources/subscribe","params":{"uri":"` + uri + `"}}`
-	}
-	c.say(subscribe("1", "x:less"))
-	c.hears(`{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"the server does not take a subscription to this resource"}}`)
-	c.say(subscribe("2", "x:no"))
-	if got := c.hear(); !strings.Contains(got, `"id":2,"error":`) {
-		t.Error(got)
-	}
-	c.say(subscribe("3", "x:yes"))
-	c.hears(`{"jsonrpc":"2.0","id":3,"result":{}}`)
-	c.say(subscribe("4", "x:cut"))
-	c.hears(`{"jsonrpc":"2.0","id":4,"result":{}}`,
-		`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`,
-		`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:cut"}}`,
-		`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"x:yes"}}`)
 }

@@ -25,7 +25,7 @@ func (e *eras) askModern(ctx context.Context, c *call) error {
 			return s.ask(ctx, c)
 		}
 	}
-	err := e.wire(ctx, c)
+	err := e.first(ctx, c)
 	if err == nil || !legacyRefusal(err) {
 		return err
 	}
