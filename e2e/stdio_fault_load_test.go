@@ -124,13 +124,13 @@ func TestStdioReaderWhoWaitsHoldsTheServerUp(t *testing.T) {
 	b.await("1")
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if n := len(b.unasked); n != pieces {
+		t.Fatalf("%d pieces came before the answer, want %d", n, pieces)
+	}
 	for n := range pieces {
 		if want := flooded(n, size); string(b.unasked[n].Params) != want {
 			t.Fatalf("piece %d is %.60q…, want %.60q…", n, b.unasked[n].Params, want)
 		}
-	}
-	if n := len(b.unasked); n != pieces {
-		t.Errorf("%d pieces came, want %d", n, pieces)
 	}
 	b.wantPeak(160 << 20) // of 200 MiB, and 90 that it has anyway
 }

@@ -209,7 +209,7 @@ func TestStdioFirstCallsShareASession(t *testing.T) {
 	}
 	wantOneSession(t, f)
 	came := f.came()
-	if came[0].method != "initialize" || came[1].method != "notifications/initialized" {
+	if came[0].method != "initialize" || came[1].method != "notifications/initialized" || came[1].session != came[0].session {
 		t.Errorf("%+v came first", came[:2])
 	}
 }
