@@ -97,7 +97,9 @@ func (a *aged) post(w http.ResponseWriter, r *http.Request) {
 	a.posts, a.raw = append(a.posts, r), append(a.raw, string(body))
 	s := a.streams[n]
 	a.mu.Unlock()
-	a.got <- strconv.Itoa(n) + " " + nameOf(m)
+	if m.Method != "ping" { // of begin
+		a.got <- strconv.Itoa(n) + " " + nameOf(m)
+	}
 	switch {
 	case a.posted != nil && a.posted(w, n, m):
 		return
@@ -217,5 +219,6 @@ func (c *client) begin(a *aged) {
 	c.t.Helper()
 	c.say(beginOld)
 	c.hears(a.answer(0, messageOf(beginOld)))
-	c.say(saidBegun)
+	c.say(saidBegun, ask(`"begun"`, "ping")) // which is sent when the server has taken the first
+	c.hears(did(`"begun"`, "ping"))
 }
