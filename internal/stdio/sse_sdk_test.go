@@ -35,6 +35,7 @@ func newOldHouse(t *testing.T) *oldHouse {
 		if err != nil {
 			return nil, nil, err
 		}
+		//lint:ignore SA1019 servers of 2024-11-05 ask clients for this
 		model, err := r.Session.CreateMessage(ctx, &mcp.CreateMessageParams{MaxTokens: 5})
 		if err != nil {
 			return nil, nil, err
