@@ -93,11 +93,11 @@ func (f *fake) listen(ctx context.Context) {
 	<-ctx.Done()
 }
 
-func (f *fake) end(context.Context) error {
+func (f *fake) end(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.busy > 0 {
-		f.ends += 1000 // somebody is still at it
+	if f.busy > 0 || ctx.Err() != nil {
+		f.ends += 1000 // somebody is still at it, or nothing can be sent
 	}
 	f.ends++
 	return nil

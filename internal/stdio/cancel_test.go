@@ -141,9 +141,13 @@ func TestModernRequestIsCancelledByClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{asking: hangs}
 		c := bridged(t, f, Options{})
-		c.say(modern, withdrawn("1"))
-		synctest.Wait()
-		if got := f.saw(); len(got) != 1 || f.under(0) != 0 {
+		for _, say := range []string{modern, strings.Replace(modern, "_meta", `\u005fmeta`, 1)} {
+			c.say(say)
+			synctest.Wait()
+			c.say(withdrawn("1"))
+			synctest.Wait()
+		}
+		if got := f.saw(); len(got) != 2 || f.under(0) != 0 {
 			t.Errorf("the server saw %q, %d under way", got, f.under(0))
 		}
 		if rest, err := c.end(); err != nil || len(rest) > 0 {

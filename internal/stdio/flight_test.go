@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 	"golang.org/x/sync/semaphore"
@@ -46,6 +47,42 @@ func TestClientThatReadsLateMissesNothing(t *testing.T) {
 		}
 		if rest, err := c.end(); err != nil || len(rest) > 0 || notes != n || len(answers) != n+1 {
 			t.Errorf("%d answers, %d notifications, then %q, %v", len(answers)-1, notes, rest, err)
+		}
+	})
+}
+
+func TestRoomIsGivenBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 100
+		f := &fake{asking: func(ctx context.Context, f *fake, c *call) error {
+			if c.Method == "hang" {
+				return hangs(ctx, f, c)
+			}
+			return f.answer(c)
+		}}
+		c := bridged(t, f, Options{})
+		for id := range n {
+			c.say(
+				ask(strconv.Itoa(id), "m"), `{"jsonrpc":"1.0","id":"x","method":"m"}`,
+				`{"jsonrpc":"2.0","method":"n"}`, withdrawn(strconv.Itoa(id)),
+			)
+			c.hear()
+			c.hear()
+			c.say(ask("-1", "hang"), withdrawn("-1"))
+			time.Sleep(lastGrace + 1)
+			synctest.Wait()
+		}
+		synctest.Wait()
+		if got := len(f.saw()); got != 5*n {
+			t.Errorf("the server saw %d messages", got)
+		}
+		for name, room := range map[string]bool{
+			"calls": c.b.in.calls.TryAcquire(mostCalls), "told": c.b.in.told.TryAcquire(mostTold), "bytes": c.b.in.bytes.TryAcquire(mostBytes),
+		} {
+			if !room {
+				t.Errorf("of the room for %s some is lost", name)
+			}
 		}
 	})
 }
