@@ -80,7 +80,12 @@ func TestEndOfTheContextEndsTheBridgeAtOnce(t *testing.T) {
 				synctest.Wait()
 				start := time.Now()
 				c.stop()
-				io.Copy(io.Discard, c.out)
+				rest, _ := io.ReadAll(c.out)
+				for line := range strings.Lines(string(rest)) {
+					if !strings.Contains(line, `"message":"injectproxy ended before `) {
+						t.Errorf("the client was told %s", line)
+					}
+				}
 				if err := <-c.ended; err != nil || time.Since(start) > 0 || f.ends != 1 {
 					t.Errorf("after %s: %v, %d ends", time.Since(start), err, f.ends)
 				}

@@ -98,7 +98,7 @@ func (b *Bridge) start(a arrival) {
 		return
 	}
 	if c.Method == "initialize" {
-		b.wait(c)
+		b.order.gate = c.answered // which it is in the end, whatever happens
 	}
 	if c.clock != nil {
 		b.work.Go(func() { b.watch(c) })
@@ -106,19 +106,6 @@ func (b *Bridge) start(a arrival) {
 	b.work.Go(func() {
 		defer b.in.release(a)
 		b.ask(c)
-	})
-}
-
-// wait holds back everything else until c has its answer, or is over.
-func (b *Bridge) wait(c *call) {
-	gate := make(chan struct{})
-	b.order.gate = gate
-	b.work.Go(func() {
-		defer close(gate)
-		select {
-		case <-c.answered:
-		case <-c.ctx.Done():
-		}
 	})
 }
 

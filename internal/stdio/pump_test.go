@@ -14,10 +14,13 @@ func TestNothingIsSentBeforeInitializeIsAnswered(t *testing.T) {
 		f := &fake{
 			asking: func(ctx context.Context, f *fake, c *call) error {
 				c.left()
-				if c.Method == "initialize" {
-					<-answer
+				if c.Method != "initialize" {
+					return f.answer(c)
 				}
-				return f.answer(c)
+				<-answer
+				err := f.answer(c)
+				<-ctx.Done() // it may take its time to end
+				return err
 			},
 			telling: func(ctx context.Context, f *fake, m message) error {
 				if m.Method == "notifications/initialized" {
