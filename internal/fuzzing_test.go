@@ -21,6 +21,8 @@ var exposed = map[string][]string{
 	"replay buffer":            {"replay/FuzzBody"},
 	"MCP messages":             {"jsonrpc/FuzzParse", "session/FuzzTracking"},
 	"intercepted HTTP/1 bytes": {"proxy/FuzzIntercepted"},
+	"client of the bridge":     {"stdio/FuzzBridge", "stdio/FuzzModernHeaders"},
+	"server of the bridge":     {"stdio/FuzzLocation", "stdio/FuzzFilterTools"},
 }
 
 var (
