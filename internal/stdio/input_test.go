@@ -135,6 +135,7 @@ func TestLineThatIsTooLongIsAnsweredByWhatWasSeenOfIt(t *testing.T) {
 		`{"id":1,"params":"` + filler + `","id":1,"method":"m"}`:                                            "", // two ids
 		`{"params":{"id":1,"method":"m","a":"` + filler + `"},"method":"m"}`:                                "",
 		`{"id":"` + filler + `","method":"m"}`:                                                              "",
+		`{"id":` + strings.Repeat("1", 20_000) + `,"method":"m"}`:                                           "",
 		`{"id":null,"method":"` + filler + `"}`:                                                             "",
 		`{"id":{"id":1},"method":"` + filler + `"}`:                                                         "",
 		`{"id":1 2,"method":"` + filler + `"}`:                                                              "",

@@ -161,7 +161,7 @@ func TestClockStandsStillWhileTheServerWaitsForTheClient(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			heard, took, _ := timed(t, tool, func(ctx context.Context, f *fake, c *call) error {
 				c.left()
-				time.Sleep(50 * time.Second)
+				time.Sleep(25 * time.Second)
 				f.deliver([]byte(elicit), nil)
 				return hangs(ctx, f, c)
 			}, elicited)
