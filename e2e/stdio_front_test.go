@@ -30,7 +30,8 @@ type front struct {
 func newFront(t *testing.T, stateless bool, begin func() *child) *front {
 	t.Helper()
 	f := &front{begin: begin, stateless: stateless, sessions: map[string]*child{}}
-	f.Server = httptest.NewServer(f)
+	f.Server = httptest.NewUnstartedServer(f)
+	f.Start()
 	t.Cleanup(func() {
 		f.mu.Lock()
 		for _, c := range f.sessions {
