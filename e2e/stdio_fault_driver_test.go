@@ -30,6 +30,7 @@ type bridged struct {
 	answers map[string][]rpc
 	unasked []rpc // what came without being an answer
 	hold    chan struct{}
+	large   chan<- []byte
 
 	ended chan struct{} // closed when it has ended and all it wrote was read
 	err   error         // of its end
@@ -62,6 +63,7 @@ type bridging struct {
 	head   []string // a command and arguments that are to start it; none: it is started directly
 	stdin  io.Reader
 	slow   chan struct{} // its output is not read before this is closed
+	large  chan<- []byte // takes lines of more than 16 KiB, as they come: decoding them would take the test long
 	hidden []string      // what it must not write
 	plain  bool          // built without the race detector, whatever the tests are
 	any    bool          // any exit status will do
@@ -92,7 +94,7 @@ kind = "mcp"
 %s
 `, f.caFile, o.token, f.url, o.more))
 	line := append(append(append(o.head, program, "stdio"), o.flags...), f.url)
-	b := &bridged{t: t, changed: make(chan struct{}), answers: map[string][]rpc{}, hold: o.slow, ended: make(chan struct{})}
+	b := &bridged{t: t, changed: make(chan struct{}), answers: map[string][]rpc{}, hold: o.slow, large: o.large, ended: make(chan struct{})}
 	ctx, kill := context.WithCancel(context.Background())
 	b.kill = kill
 	b.cmd = exec.CommandContext(ctx, line[0], line[1:]...)
@@ -179,6 +181,10 @@ func (b *bridged) read(out io.Reader) {
 				b.t.Errorf("the bridge broke off in a line: %.100q", line)
 			}
 			return
+		}
+		if b.large != nil && len(line) > 16<<10 {
+			b.large <- line
+			continue
 		}
 		b.took(line)
 	}

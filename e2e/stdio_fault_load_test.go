@@ -51,29 +51,38 @@ func (b *bridged) wantPeak(most int) {
 func TestStdioLargeMessages(t *testing.T) {
 	thorough(t)
 	t.Parallel()
-	const size, atOnce = 10_000_000, 4
+	const size, atOnce, rounds = 10_000_000, 4, 2
 	token, _, lines := fileToken(t)
 	f := newFaulty(t, token, http2too)
-	b := f.bridge(bridging{token: lines, hidden: []string{token}, plain: true})
+	large := make(chan []byte, atOnce*rounds)
+	b := f.bridge(bridging{token: lines, hidden: []string{token}, large: large, plain: true})
 	b.initialize()
-	for round := range 2 {
+	for round := range rounds {
+		want := map[string]bool{}
 		for n := range atOnce {
-			text := strings.Repeat(string(rune('a'+n)), size)
-			b.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":"%d-%d","method":"tools/call","params":{"name":"echo","arguments":{"key":"%d-%d","text":"%s"}}}`, round, n, round, n, text))
+			id, text := fmt.Sprintf("%d-%d", round, n), strings.Repeat(string(rune('a'+n)), size)
+			b.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":"%s","method":"tools/call","params":{"name":"echo","arguments":{"key":"%s","text":"%s"}}}`, id, id, text))
+			want[answerLine(`"`+id+`"`, text)] = true
 		}
-		for n := range atOnce {
-			id := fmt.Sprintf(`"%d-%d"`, round, n)
-			if m := b.await(id); m.Error != nil || string(m.Result) != spoken(strings.Repeat(string(rune('a'+n)), size)) {
-				t.Errorf("call %s: %d bytes came back, error %+v", id, len(m.Result), m.Error)
+		for range atOnce {
+			line, err := receive(large)
+			if err != nil {
+				t.Fatal(err)
 			}
-			b.mu.Lock()
-			b.answers[id][0].Result = nil
-			b.mu.Unlock()
+			if !want[string(line)] {
+				t.Errorf("a line of %d bytes is no answer that is missing: %.100q", len(line), line)
+			}
+			delete(want, string(line))
 		}
 	}
 	// Each of the calls is there once as a line and once on its way, and its
 	// answer likewise, in buffers that grew by doubling: 8 sizes for each.
 	b.wantPeak(64<<20 + 8*atOnce*size)
+}
+
+// answerLine is the line by which echo is answered.
+func answerLine(id, text string) string {
+	return `{"jsonrpc":"2.0","id":` + id + `,"result":{"content":[{"type":"text","text":"` + text + "\"}]}}\n"
 }
 
 // TestStdioThousandCallsAtOnceAndAReaderWhoWaits: so many calls reach the server
@@ -84,18 +93,26 @@ func TestStdioThousandCallsAtOnceAndAReaderWhoWaits(t *testing.T) {
 	const calls, size = 1000, 64 << 10
 	token, _, lines := fileToken(t)
 	f := newFaulty(t, token, http2too)
-	slow := make(chan struct{})
-	b := f.bridge(bridging{token: lines, hidden: []string{token}, slow: slow, plain: true})
+	slow, large := make(chan struct{}), make(chan []byte, 2*calls)
+	b := f.bridge(bridging{token: lines, hidden: []string{token}, slow: slow, large: large, plain: true})
 	b.send(initializeLine, initializedLine)
 	for n := range calls {
 		b.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"size","arguments":{"key":"%d","size":%d}}}`, n, n, size))
 	}
 	f.until("all calls were carried out", func() bool { return len(f.executed) == calls })
 	close(slow)
-	for n := range calls {
-		if m := b.await(fmt.Sprint(n)); m.Error != nil || len(m.Result) != len(spoken(""))+size {
-			t.Fatalf("call %d: %d bytes, error %+v", n, len(m.Result), m.Error)
+	text, answered := strings.Repeat("x", size), map[int]bool{}
+	for range calls {
+		line, err := receive(large)
+		if err != nil {
+			t.Fatal(err)
 		}
+		n := -1
+		fmt.Sscanf(string(line[:40]), `{"jsonrpc":"2.0","id":%d,`, &n)
+		if answered[n] || string(line) != answerLine(fmt.Sprint(n), text) {
+			t.Fatalf("a line of %d bytes is no answer that is missing: %.100q", len(line), line)
+		}
+		answered[n] = true
 		if f.times(fmt.Sprint(n)) != 1 {
 			t.Errorf("call %d was carried out more than once", n)
 		}
@@ -115,23 +132,22 @@ func TestStdioReaderWhoWaitsHoldsTheServerUp(t *testing.T) {
 	const pieces, size = 200, 1 << 20
 	token, _, lines := fileToken(t)
 	f := newFaulty(t, token, http2too)
-	slow := make(chan struct{})
-	b := f.bridge(bridging{token: lines, hidden: []string{token}, slow: slow, plain: true})
+	slow, large := make(chan struct{}), make(chan []byte)
+	b := f.bridge(bridging{token: lines, hidden: []string{token}, slow: slow, large: large, plain: true})
 	b.send(initializeLine, initializedLine)
 	b.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"flood","arguments":{"key":"%d","size":%d}}}`, pieces, size))
 	f.until("the server is held up, or has said all", f.heldUp(pieces))
 	close(slow)
-	b.await("1")
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n := len(b.unasked); n != pieces {
-		t.Fatalf("%d pieces came before the answer, want %d", n, pieces)
-	}
 	for n := range pieces {
-		if want := flooded(n, size); string(b.unasked[n].Params) != want {
-			t.Fatalf("piece %d is %.60q…, want %.60q…", n, b.unasked[n].Params, want)
+		line, err := receive(large)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(line) != flooded(n, size)+"\n" {
+			t.Fatalf("piece %d is %.100q", n, line)
 		}
 	}
+	b.await("1")
 	b.wantPeak(160 << 20) // of 200 MiB, and 90 that it has anyway
 }
 
@@ -180,16 +196,16 @@ func TestStdioThousandCallsThatHang(t *testing.T) {
 	wantOneSession(t, f)
 }
 
-// TestStdioManyCallsLeaveNothing: after 20,000 calls the bridge has what it had
+// TestStdioManyCallsLeaveNothing: after 10,000 calls the bridge has what it had
 // after 2,000, when the collector has found its pace: descriptors, memory,
 // goroutines.
 func TestStdioManyCallsLeaveNothing(t *testing.T) {
 	thorough(t)
 	t.Parallel()
-	few, many := leavings(t, 2_000), leavings(t, 20_000)
-	t.Logf("after 2,000 calls %+v, after 20,000 %+v", few, many)
+	few, many := leavings(t, 2_000), leavings(t, 10_000)
+	t.Logf("after 2,000 calls %+v, after 10,000 %+v", few, many)
 	if many.descriptors > few.descriptors+8 || many.goroutines > few.goroutines+8 || many.memory > few.memory+32<<20 {
-		t.Errorf("after 2,000 calls there were %+v, after 20,000 %+v", few, many)
+		t.Errorf("after 2,000 calls there were %+v, after 10,000 %+v", few, many)
 	}
 }
 

@@ -199,6 +199,7 @@ func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var m rpc
+	body, text := withoutText(body)
 	if r.Method == http.MethodPost {
 		if err := json.Unmarshal(body, &m); err != nil {
 			http.Error(w, "this is no message", http.StatusBadRequest)
@@ -220,7 +221,7 @@ func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
 	case m.Method == "tools/list":
 		answerTo(w, m, `{"tools":[{"name":"echo","inputSchema":{"type":"object"}},{"name":"hang","inputSchema":{"type":"object"}}]}`)
 	case m.Method == "tools/call":
-		f.call(w, r, s, m)
+		f.call(w, r, s, m, text)
 	case m.Method == "ping", m.Method == "logging/setLevel":
 		answerTo(w, m, `{}`)
 	default:
@@ -335,7 +336,7 @@ type faultyCall struct {
 // of progress until it is, on a stream, flood says as many things as its key is,
 // of so many bytes, cut begins a stream and breaks it off, and size answers with
 // so many bytes.
-func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, m rpc) {
+func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, m rpc, long []byte) {
 	var c faultyCall
 	if err := json.Unmarshal(m.Params, &c); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -347,6 +348,9 @@ func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, 
 		hold = f.hold(c.Arguments.Key)
 	})
 	text := c.Arguments.Text
+	if long != nil {
+		text = string(long)
+	}
 	switch c.Name {
 	case "hang":
 		f.await(r, s, c, hold)
@@ -402,18 +406,33 @@ func (f *faulty) steps(w http.ResponseWriter, r *http.Request, c faultyCall, hol
 func (f *faulty) flood(w http.ResponseWriter, c faultyCall) {
 	pieces, _ := strconv.Atoi(c.Arguments.Key)
 	for n := range pieces {
-		event(w, `{"jsonrpc":"2.0","method":"notifications/message","params":`+flooded(n, c.Arguments.Size)+`}`)
+		event(w, flooded(n, c.Arguments.Size))
 		f.change(func() { f.floods++ })
 	}
 }
 
-// flooded is what the nth piece of a flood has for parameters.
+// flooded is the nth piece of a flood.
 func flooded(n, size int) string {
-	return fmt.Sprintf(`{"level":"info","data":"%d %s"}`, n, strings.Repeat("x", size))
+	return fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"%d %s"}}`, n, strings.Repeat("x", size))
 }
 
-// spoken is the result of a tool.
+// spoken is the result of a tool. A long text needs no quoting here.
 func spoken(text string) string {
-	b, _ := json.Marshal(text)
-	return `{"content":[{"type":"text","text":` + string(b) + `}]}`
+	quoted := `"` + text + `"`
+	if len(text) < 16<<10 {
+		b, _ := json.Marshal(text)
+		quoted = string(b)
+	}
+	return `{"content":[{"type":"text","text":` + quoted + `}]}`
+}
+
+// withoutText takes the text out of a large call, in which it comes last, and
+// needs no quoting: to decode it would take the test long.
+func withoutText(body []byte) (rest, text []byte) {
+	const sign, end = `"text":"`, `"}}}`
+	at := bytes.Index(body, []byte(sign)) + len(sign)
+	if len(body) < 1<<20 || at < len(sign) || !bytes.HasSuffix(body, []byte(end)) {
+		return body, nil
+	}
+	return append(body[:at:at], end...), body[at : len(body)-len(end)]
 }
