@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 servers and clients still sample, which the protocol only discourages
+
 package stdio
 
 import (

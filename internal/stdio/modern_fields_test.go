@@ -1,7 +1,6 @@
 package stdio
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -238,9 +237,6 @@ func TestFieldThatIsMissedIsLearned(t *testing.T) {
 		t.Error(got)
 	}
 	want(t, "requests", len(h.said()), 5) // the call, the list, and three calls
-	if err := context.Cause(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // A mismatch that the list does not explain is the server's answer.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A modern client sees one stream, whatever happens to the server's.
@@ -53,28 +54,32 @@ func TestSubscriptionOutlivesItsStream(t *testing.T) {
 
 func TestSubscriptionEndsWithItsResponseOrItsClient(t *testing.T) {
 	t.Parallel()
-	hungUp := make(chan struct{}, 1)
-	f := newFar(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
-		var m struct{ ID json.RawMessage }
-		_ = json.NewDecoder(r.Body).Decode(&m)
-		say(w, `data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true}}}`+"\n\n")
-		if string(m.ID) == "1" {
-			say(w, fmt.Sprintf("data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{}}\n\n", m.ID))
-			return
+	synctest.Test(t, func(t *testing.T) {
+		hungUp := make(chan struct{}, 1)
+		f := near(t, func(w http.ResponseWriter, r *http.Request) {
+			var m struct{ ID json.RawMessage }
+			_ = json.NewDecoder(r.Body).Decode(&m)
+			say(w, `data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true}}}`+"\n\n")
+			if string(m.ID) == "1" {
+				say(w, fmt.Sprintf("data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{}}\n\n", m.ID))
+				return
+			}
+			<-r.Context().Done()
+			hungUp <- struct{}{}
+		})
+		c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
+		c.say(modernAsk(`1`, "subscriptions/listen", `"notifications":{"toolsListChanged":true},`))
+		c.hear()
+		c.hears(`{"jsonrpc":"2.0","id":1,"result":{}}`)
+		time.Sleep(time.Minute) // of the bubble
+		want(t, "requests", len(f.route.urls()), 1)
+		c.say(modernAsk(`2`, "subscriptions/listen", `"notifications":{"toolsListChanged":true},`))
+		c.hear()
+		c.say(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}`)
+		<-hungUp
+		if rest, err := c.end(); len(rest) > 0 || err != nil {
+			t.Errorf("%q, %v", rest, err)
 		}
-		<-r.Context().Done()
-		hungUp <- struct{}{}
+		want(t, "requests", len(f.route.urls()), 2)
 	})
-	c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
-	c.say(modernAsk(`1`, "subscriptions/listen", `"notifications":{"toolsListChanged":true},`))
-	c.hear()
-	c.hears(`{"jsonrpc":"2.0","id":1,"result":{}}`)
-	c.say(modernAsk(`2`, "subscriptions/listen", `"notifications":{"toolsListChanged":true},`))
-	c.hear()
-	c.say(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}`)
-	<-hungUp
-	if rest, err := c.end(); len(rest) > 0 || err != nil {
-		t.Errorf("%q, %v", rest, err)
-	}
-	want(t, "requests", len(f.route.urls()), 2)
 }
