@@ -119,9 +119,14 @@ func (g *globals) stdio(stdin io.Reader, stdout, stderr io.Writer, o stdioOption
 	// What libraries print is not the client's: traces that go to the console,
 	// above all.
 	os.Stdout = os.Stderr
-	b, err := startBridge(s, stderr)
-	if err != nil {
-		return err
+	words := newAside(stderr)
+	defer words.close(lastLines)
+	b, err := startBridge(s, words)
+	if err == nil {
+		err = b.attend(stdin, stdout, signals)
 	}
-	return b.attend(stdin, stdout, signals)
+	return words.told(err)
 }
+
+// lastLines is what somebody has to read the last lines of standard error.
+const lastLines = 50 * time.Millisecond

@@ -131,6 +131,14 @@ type piped struct {
 // startStdio starts injectproxy stdio in home.
 func startStdio(t testing.TB, home string, env []string, args ...string) *piped {
 	t.Helper()
+	p := newPiped(t, home, env, args...)
+	p.start()
+	return p
+}
+
+// newPiped is one that is to be started.
+func newPiped(t testing.TB, home string, env []string, args ...string) *piped {
+	t.Helper()
 	p := &piped{t: t}
 	ctx, cancel := context.WithTimeout(context.Background(), guard)
 	p.cmd = command(t, ctx, home, env, append([]string{"stdio"}, args...)...)
@@ -138,14 +146,18 @@ func startStdio(t testing.TB, home string, env []string, args ...string) *piped 
 	var err error
 	p.in, err = p.cmd.StdinPipe()
 	must(t, err)
-	must(t, p.cmd.Start())
 	t.Cleanup(func() {
 		cancel()
-		if !p.ended {
+		if !p.ended && p.cmd.Process != nil {
 			p.cmd.Wait()
 		}
 	})
 	return p
+}
+
+func (p *piped) start() {
+	p.t.Helper()
+	must(p.t, p.cmd.Start())
 }
 
 // say sends a line.
