@@ -45,8 +45,12 @@ func startBridge(s *stdioSetting, stderr io.Writer) (*bridge, error) {
 	if home, err := config.Home(); err == nil { // without one, sign-ins are forgotten at the end
 		around.sessions, around.bundle = sessionsDir(home), bundleOf(home)
 	}
+	var route inward
 	if b.in, _, err = prepare(s.cfg, around); err == nil {
-		if err = b.in.takeOver(s.cfg); err != nil {
+		if err = b.in.takeOver(s.cfg); err == nil {
+			route, err = b.in.toServer(s)
+		}
+		if err != nil {
 			b.in.close()
 		}
 	}
@@ -55,7 +59,7 @@ func startBridge(s *stdioSetting, stderr io.Writer) (*bridge, error) {
 		return nil, err
 	}
 	b.Bridge = stdio.New(stdio.Options{
-		URL: s.url, Route: inward{b.in}, Transport: s.transport, Header: s.header,
+		URL: s.url, Route: route, Transport: s.transport, Header: s.header,
 		ToolTimeout: s.timeout, Tools: s.tools, Explain: explainTo(s.authority), Log: log,
 	})
 	return b, nil

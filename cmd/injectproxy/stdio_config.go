@@ -22,7 +22,8 @@ var transports = []string{stdio.Auto: "auto", stdio.HTTP: "http", stdio.SSE: "ss
 type stdioSetting struct {
 	cfg       *config.Config // with the rules of the server's authority alone
 	url       *url.URL
-	authority string // of url
+	authority string           // of url
+	audience  *config.Audience // of the rule that covers url
 	transport stdio.Transport
 	timeout   time.Duration
 	header    http.Header
@@ -64,6 +65,7 @@ func (g *globals) stdioSetting(stderr io.Writer, o stdioOptions, env lookup) (*s
 	if err != nil {
 		return nil, err
 	}
+	s.audience = rule.Audience
 	if s.header, err = o.header(rule, env); err != nil {
 		return nil, err
 	}

@@ -3,23 +3,45 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/match"
 	"github.com/injectproxy/injectproxy/internal/proxy"
 	"github.com/injectproxy/injectproxy/internal/record"
+	"github.com/injectproxy/injectproxy/internal/stdio"
 )
 
 // inward is the way into the routes of an instance without a door, for requests
-// of this process. It finds the rule of each as the door does, and what happens
-// is told to the same observer. What no rule covers is never sent.
-type inward struct{ *instance }
+// to one server. It finds the rule of each as the door does, and what happens is
+// told to the same observer. What no rule covers is never sent, nor is what is
+// under a rule of another audience than the server's own: a server chooses, by
+// redirects and endpoints, where messages go, and would speak in the user's name
+// to others of its host.
+type inward struct {
+	*instance
+	server   *url.URL
+	audience *config.Audience // of the rule that covers server
+	rules    []config.Rule    // in the order of the table
+	streams  bool             // without its stream the server cannot be spoken to
+}
+
+// toServer returns the way from within to the server of s. The configuration
+// that in began with stays.
+func (in *instance) toServer(s *stdioSetting) (inward, error) {
+	_, index, err := s.cfg.Table()
+	t := inward{instance: in, server: s.url, audience: s.audience, streams: s.transport == stdio.SSE}
+	for _, i := range index {
+		t.rules = append(t.rules, s.cfg.Rules[i])
+	}
+	return t, err
+}
 
 // RoundTrip implements [http.RoundTripper]. An error is a [*proxy.Answer], or
 // that of the request's context.
@@ -58,19 +80,29 @@ func (t inward) choose(rec *record.Record, r *http.Request) (http.RoundTripper, 
 	rules := t.current.rules
 	t.mu.Unlock()
 	v := rules.Table.Lookup(authority, r.Method, rec.Path)
-	if v.Reason == match.NoMethod && r.Method != http.MethodPost {
+	if v.Reason == match.NoMethod && r.Method != http.MethodPost && !t.streams {
 		return nil, &http.Response{
 			Status: "405 Method Not Allowed", StatusCode: http.StatusMethodNotAllowed, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 			Header: http.Header{}, Body: http.NoBody, Request: r,
 		}, nil
 	}
 	if v.Rule < 0 {
-		where := "https://" + strings.TrimSuffix(authority, ":443") + rec.Path
-		return nil, nil, withheld(fmt.Sprintf("The server wants messages at %s, and %s.", where, v.Reason), "add a rule with the prefix "+where)
+		return nil, nil, withheld("The server wants messages at "+t.place(r.URL)+", and "+v.Reason.String()+".", t.remedy(v.Reason, r))
 	}
 	chosen := rules.Routes[v.Rule]
+	if own := t.rules[v.Rule]; own.Off == "" && own.Audience != t.audience {
+		return nil, nil, withheld("The server wants messages at "+t.place(r.URL)+", which is under "+ruleNamed(chosen.Name)+", and gets the token of another server.",
+			"if you mean that server, give its URL; if both are one, give their rules the same audience")
+	}
 	rec.Rule, rec.Team, rec.Kind = chosen.Name, chosen.Team, chosen.Kind
 	return chosen, nil, nil
+}
+
+func ruleNamed(rule string) string {
+	if rule == "" {
+		return "another rule"
+	}
+	return "rule " + rule
 }
 
 func withheld(detail, hint string) *proxy.Answer {
