@@ -44,8 +44,9 @@ error, warnings only unless --log-level says otherwise.
 Environment, in place of the arguments, for those who come from
 mcp-entra-auth-proxy: MCP_ENTRA_SERVER_URL, MCP_ENTRA_RESOURCE, MCP_ENTRA_TOKEN,
 MCP_ENTRA_TENANT, MCP_ENTRA_REFRESH_MARGIN (minutes), MCP_ENTRA_TOOL_TIMEOUT
-(seconds), MCP_ENTRA_HEADERS (a JSON object). Arguments win over them, and the
-token over the resource.`,
+(seconds), MCP_ENTRA_HEADERS (a JSON object). Flags win over them, and the token
+over the resource. With URL as an argument the token, resource, tenant and headers
+do not count: they may be those of another server.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -43,11 +43,18 @@ func (g *globals) stdioSetting(stderr io.Writer, o stdioOptions, env lookup) (*s
 	if err := s.flags(o, env); err != nil {
 		return nil, err
 	}
-	credential, err := o.credential(env)
+	own, ignored := env, ""
+	if o.urlGiven {
+		own, ignored = env.ofAnotherServer(o)
+	}
+	if ignored != "" {
+		s.notes = append(s.notes, ignored)
+	}
+	credential, err := o.credential(own)
 	if err != nil {
 		return nil, err
 	}
-	if entraTokenWins(credential, env) {
+	if entraTokenWins(credential, own) {
 		s.notes = append(s.notes, entraToken+" is used as it stands, not "+entraTarget+": nobody renews it")
 	}
 	if s.cfg, err = g.stdioConfig(stderr, s, credential, env); err != nil {
@@ -61,12 +68,18 @@ func (g *globals) stdioSetting(stderr io.Writer, o stdioOptions, env lookup) (*s
 			return nil, &failure{status: exitUsage, err: errors.New("--upstream-proxy: " + err.Error()), hint: "env, direct, or a URL such as http://proxy.example:3128"}
 		}
 	}
-	rule, err := s.rule(credential)
+	if err := s.covered(); err != nil {
+		return nil, err
+	}
+	fromEnv, err := own.fields(entraHeaders)
 	if err != nil {
 		return nil, err
 	}
-	s.audience = rule.Audience
-	if s.header, err = o.header(rule, env); err != nil {
+	fromFlags, err := flagFields(o.headers, env)
+	if err != nil {
+		return nil, err
+	}
+	if s.header, err = header(s.taken, fromEnv, fromFlags); err != nil {
 		return nil, err
 	}
 	s.cfg.Log.Level = cmp.Or(g.logLevel, quieter(s.cfg.Log.Level))
@@ -198,19 +211,6 @@ func entraTokenWins(c stdioCredential, env lookup) bool {
 	return c.from == entraToken && env.text(entraTarget) != ""
 }
 
-// header returns the headers that are added to each request under rule.
-func (o stdioOptions) header(rule config.Rule, env lookup) (http.Header, error) {
-	fromEnv, err := env.fields(entraHeaders)
-	if err != nil {
-		return nil, err
-	}
-	fromFlags, err := flagFields(o.headers, env)
-	if err != nil {
-		return nil, err
-	}
-	return header(takenBy(rule), fromEnv, fromFlags)
-}
-
 // stdioConfig returns the configuration with the rules for the server alone.
 func (g *globals) stdioConfig(stderr io.Writer, s *stdioSetting, c stdioCredential, env lookup) (*config.Config, error) {
 	const otherwise = "or say what the token is: --client-id, --resource, --scope or --token-env"
@@ -247,9 +247,36 @@ func (g *globals) stdioConfig(stderr io.Writer, s *stdioSetting, c stdioCredenti
 	return cfg, nil
 }
 
-// rule returns the rule by which messages are sent to the server. It has to be
-// there and live.
-func (s *stdioSetting) rule(c stdioCredential) (config.Rule, error) {
+// covered sees to it that there is a live rule by which messages are sent to the
+// server, and that nothing is sent there without its token: a rule that keeps what
+// stands in the header of the token would keep what the user has put there.
+func (s *stdioSetting) covered() error {
+	for i := range s.cfg.Rules {
+		s.cfg.Rules[i].Existing = "replace"
+	}
+	rule, err := s.rule(http.MethodPost)
+	if err == nil {
+		s.audience = rule.Audience
+	}
+	return err
+}
+
+// taken returns why a header may not be added to the requests, "" if it may. The
+// stream and the end of a session may be under rules of their own.
+func (s *stdioSetting) taken(name string) string {
+	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
+		if rule, err := s.rule(method); err == nil {
+			if problem := takenBy(rule, name); problem != "" {
+				return problem
+			}
+		}
+	}
+	return ""
+}
+
+// rule returns the rule by which requests of a method are sent to the server. It
+// has to be there and live.
+func (s *stdioSetting) rule(method string) (config.Rule, error) {
 	fail := func(problem, hint string) (config.Rule, error) {
 		return config.Rule{}, &failure{status: exitUsage, err: errors.New(problem), hint: hint}
 	}
@@ -257,7 +284,7 @@ func (s *stdioSetting) rule(c stdioCredential) (config.Rule, error) {
 	if err != nil {
 		return config.Rule{}, err
 	}
-	switch v := table.Lookup(s.authority, http.MethodPost, s.url.EscapedPath()); v.Reason {
+	switch v := table.Lookup(s.authority, method, s.url.EscapedPath()); v.Reason {
 	case match.Matched:
 		rule := s.cfg.Rules[index[v.Rule]]
 		if rule.Off != "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,31 @@ const (
 
 // lookup returns an environment variable, as [os.LookupEnv] does.
 type lookup func(name string) (string, bool)
+
+// entraIgnored is said of variables that are for another server.
+const entraIgnored = " count only with the URL of " + entraURL + ", and are ignored: the URL is an argument"
+
+// ofAnotherServer returns env without what tells how to be let in at the server of
+// entraURL, since another one is spoken to, and what is to be said of that, ""
+// for nothing.
+func (env lookup) ofAnotherServer(o stdioOptions) (rest lookup, note string) {
+	theirs := []string{entraTarget, entraToken, entraTenant, entraHeaders}
+	var set []string
+	for _, name := range theirs {
+		if env.text(name) != "" && name != o.tokenEnv {
+			set = append(set, name)
+		}
+	}
+	if len(set) > 0 {
+		note = strings.Join(set, ", ") + entraIgnored
+	}
+	return func(name string) (string, bool) {
+		if slices.Contains(theirs, name) {
+			return "", false
+		}
+		return env(name)
+	}, note
+}
 
 // text returns the variable without blanks around it, "" if it is not set:
 // clients set what their user left empty.

@@ -121,17 +121,15 @@ func fieldHint(key string) string {
 }
 
 // takenBy returns why a header may not be added to requests under rule.
-func takenBy(rule config.Rule) func(name string) string {
-	return func(name string) string {
-		same := func(s string) bool { return strings.EqualFold(s, name) }
-		switch {
-		case same(rule.Header):
-			return "carries the token already"
-		case slices.ContainsFunc(rule.Strip, same):
-			return "is removed by rule " + rule.Name
-		case slices.ContainsFunc(rule.Headers, func(h config.Header) bool { return same(h.Name) }):
-			return "is set by rule " + rule.Name
-		}
-		return ""
+func takenBy(rule config.Rule, name string) string {
+	same := func(s string) bool { return strings.EqualFold(s, name) }
+	switch {
+	case same(rule.Header):
+		return "carries the token already"
+	case slices.ContainsFunc(rule.Strip, same):
+		return "is removed by rule " + rule.Name
+	case slices.ContainsFunc(rule.Headers, func(h config.Header) bool { return same(h.Name) }):
+		return "is set by rule " + rule.Name
 	}
+	return ""
 }

@@ -36,9 +36,7 @@ func newInward(t *testing.T, server string, s settings) (inward, *eventLog) {
 	authority, err := match.Authority(u.Host)
 	must(t, err)
 	setting := &stdioSetting{cfg: cfg, url: u, authority: authority}
-	rule, err := setting.rule(stdioCredential{})
-	must(t, err)
-	setting.audience = rule.Audience
+	must(t, setting.covered())
 	way, err := in.toServer(setting)
 	must(t, err)
 	return way, log

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -165,21 +166,21 @@ func TestStdioSaysWhatIsWrong(t *testing.T) {
 		{conf: stdioRules, args: []string{"--header", "x-set: s3cret", corp}, want: "--header: x-set is set by rule servers"},
 		{conf: stdioRules, args: []string{"--header", "X-Token: s3cret", "https://mcp.corp.example/keyed/x"}, want: "--header: X-Token carries the token already"},
 
-		{env: map[string]string{entraTarget: "s3cret s3cret"}, args: []string{corp}, want: entraTarget + ": resource has a character"},
-		{env: map[string]string{entraTarget: "api://x", entraTenant: "s3cret"}, args: []string{corp}, want: entraTenant + ": tenant is neither"},
-		{env: map[string]string{entraToken: "s3cret", entraMargin: "s3cret"}, args: []string{corp}, want: entraMargin + " is not a number of minutes"},
-		{env: map[string]string{entraToken: "s3cret", entraMargin: "-1"}, args: []string{corp}, want: entraMargin + " is not a number of minutes"},
-		{env: map[string]string{entraToken: "s3cret", entraMargin: "1e300"}, args: []string{corp}, want: entraMargin + " is not a number of minutes"},
-		{env: map[string]string{entraToken: "s3cret", entraTimeout: "s3cret"}, args: []string{corp}, want: entraTimeout + " is not a number of seconds"},
-		{env: map[string]string{entraToken: "s3cret", entraTimeout: "NaN"}, args: []string{corp}, want: entraTimeout + " is not a number of seconds"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: "s3cret"}, args: []string{corp}, want: entraHeaders + " is not a JSON object", hint: `{"X-Team"`},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `["s3cret"]`}, args: []string{corp}, want: entraHeaders + " is not a JSON object"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `{"s3cret":`}, args: []string{corp}, want: entraHeaders + " is not a JSON object"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `{"X":"s3cret"} s3cret`}, args: []string{corp}, want: entraHeaders + " has something behind"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `{"X":{"s3cret":1}}`}, args: []string{corp}, want: entraHeaders + " has a value that is not a string"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `{"X":"s3cret","x":"s3cret"}`}, args: []string{corp}, want: entraHeaders + ": x stands there twice"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `{"Authorization":"s3cret"}`}, args: []string{corp}, want: entraHeaders + ": Authorization carries the token already"},
-		{env: map[string]string{entraToken: "s3cret", entraHeaders: `{"s3cret s3cret":"s3cret"}`}, args: []string{corp}, want: entraHeaders + ": what stands before the colon is not"},
+		{env: map[string]string{entraURL: corp, entraTarget: "s3cret s3cret"}, want: entraTarget + ": resource has a character"},
+		{env: map[string]string{entraURL: corp, entraTarget: "api://x", entraTenant: "s3cret"}, want: entraTenant + ": tenant is neither"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraMargin: "s3cret"}, want: entraMargin + " is not a number of minutes"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraMargin: "-1"}, want: entraMargin + " is not a number of minutes"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraMargin: "1e300"}, want: entraMargin + " is not a number of minutes"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraTimeout: "s3cret"}, want: entraTimeout + " is not a number of seconds"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraTimeout: "NaN"}, want: entraTimeout + " is not a number of seconds"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: "s3cret"}, want: entraHeaders + " is not a JSON object", hint: `{"X-Team"`},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `["s3cret"]`}, want: entraHeaders + " is not a JSON object"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `{"s3cret":`}, want: entraHeaders + " is not a JSON object"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `{"X":"s3cret"} s3cret`}, want: entraHeaders + " has something behind"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `{"X":{"s3cret":1}}`}, want: entraHeaders + " has a value that is not a string"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `{"X":"s3cret","x":"s3cret"}`}, want: entraHeaders + ": x stands there twice"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `{"Authorization":"s3cret"}`}, want: entraHeaders + ": Authorization carries the token already"},
+		{env: map[string]string{entraURL: corp, entraToken: "s3cret", entraHeaders: `{"s3cret s3cret":"s3cret"}`}, want: entraHeaders + ": what stands before the colon is not"},
 	} {
 		env := map[string]string{"T0K": "s3cret-token", "EMPTY": "", "LINES": "s3cret\ns3cret"}
 		for name, value := range tt.env {
@@ -233,6 +234,9 @@ func TestVariablesOfTheOtherBridgeMeanWhatFlagsDo(t *testing.T) {
 			must(t, err)
 			want, err := settingOf(t, "", map[string]string{entraToken: "t", "T": "t"}, append(tt.args, corp+"/")...)
 			must(t, err)
+			if want.notes = slices.DeleteFunc(want.notes, func(note string) bool { return note == entraToken+entraIgnored }); len(want.notes) > 0 {
+				t.Errorf("noted: %q", want.notes)
+			}
 			if h := want.header["X-Key"]; h != nil { // only flags have variables in them
 				h[0] = strings.ReplaceAll(h[0], " ", "")
 			}
@@ -260,11 +264,11 @@ func TestVariablesOfTheOtherBridgeMeanWhatFlagsDo(t *testing.T) {
 func TestFlagsOfStdioWinOverTheEnvironment(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
-		entraURL: "http://broken/", entraTarget: "api://env", entraTenant: "env.example", entraTimeout: "5", "T0K": "t", "KEY": "visible\n",
+		entraURL: corp, entraTarget: "api://env", entraTenant: "env.example", entraTimeout: "5", "T0K": "t", "KEY": "visible\n",
 		entraHeaders: `{"X-A":"env","X-B":"env"}`,
 	}
 	s, err := settingOf(t, "", env, "--scope", "api://flag/.default", "--tenant", "flag.example", "--tool-timeout", "0", "--transport", "sse",
-		"--header", "x-a: ${KEY}-${T0K}", "--upstream-proxy", "http://p.example:1", "--allow-tool", "get*", "--ignore-tool", "*secret", corp)
+		"--header", "x-a: ${KEY}-${T0K}", "--upstream-proxy", "http://p.example:1", "--allow-tool", "get*", "--ignore-tool", "*secret")
 	must(t, err)
 	a := s.cfg.Audiences[0]
 	want := http.Header{"X-A": {"visible-t"}, "X-B": {"env"}}
@@ -277,10 +281,80 @@ func TestFlagsOfStdioWinOverTheEnvironment(t *testing.T) {
 			t.Errorf("tool %s is shown: %v", tool, !shown)
 		}
 	}
+	env[entraURL] = "http://broken/"
 	s, err = settingOf(t, "", env, byToken, corp)
 	must(t, err)
 	if a := s.cfg.Audiences[0]; a.TokenEnv != "T0K" || a.Tenant != "" || s.timeout != 5*time.Second || s.tools != nil {
 		t.Errorf("%+v for %+v", s, a)
+	}
+}
+
+// What the other bridge takes from its environment is for the server that stands
+// there, too: left over, it does not go to another one.
+func TestVariablesOfAnotherServerAreIgnored(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{
+		entraURL: "https://other.example/", entraToken: "s3cret", entraTarget: "api://other", entraTenant: "s3cret", entraHeaders: `s3cret`, entraTimeout: "5",
+	}
+	s, err := settingOf(t, stdioRules, env, corp)
+	must(t, err)
+	note := entraTarget + ", " + entraToken + ", " + entraTenant + ", " + entraHeaders + entraIgnored
+	if s.audience.Name != "a" || len(s.header) > 0 || s.timeout != 5*time.Second || !slices.Equal(s.notes, []string{note}) {
+		t.Errorf("%+v", s)
+	}
+	s, err = settingOf(t, "", env, "--client-id", stdioGUID, corp)
+	must(t, err)
+	if a := s.cfg.Audiences[0]; a.Tenant != "" || len(s.header) > 0 || !slices.Equal(s.notes, []string{note}) {
+		t.Errorf("%+v for %+v", s, a)
+	}
+	s, err = settingOf(t, "", map[string]string{entraToken: "t"}, "--token-env", entraToken, corp)
+	must(t, err)
+	if len(s.notes) > 0 {
+		t.Errorf("noted: %q", s.notes)
+	}
+	if _, err := settingOf(t, stdioRules, env, "https://mcp.corp.example/elsewhere"); err == nil {
+		t.Error("a URL without a rule got the token of another server")
+	}
+}
+
+// No request to the server leaves without the token, by whatever method: a rule
+// that keeps the header of who asks does not keep the user's.
+func TestStdioRulesOfOtherMethodsCountToo(t *testing.T) {
+	t.Parallel()
+	const conf = `
+[audience.a]
+token_env = "A"
+[[rule]]
+prefix = "https://mcp.corp.example/"
+audience = "a"
+methods = ["POST"]
+existing = "keep"
+[[rule]]
+prefix = "https://mcp.corp.example/"
+audience = "a"
+name = "others"
+methods = ["GET", "DELETE"]
+header = "X-Token"
+scheme = ""
+existing = "keep"
+strip = ["X-Stripped"]
+headers = { "X-Set" = "1" }
+`
+	for header, want := range map[string]string{
+		"X-Token: mine":    "--header: X-Token carries the token already",
+		"x-stripped: mine": "--header: x-stripped is removed by rule others",
+		"X-Set: mine":      "--header: X-Set is set by rule others",
+	} {
+		if _, err := settingOf(t, conf, nil, "--header", header, corp); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", header, err)
+		}
+	}
+	s, err := settingOf(t, conf, nil, corp)
+	must(t, err)
+	for _, rule := range s.cfg.Rules {
+		if rule.Existing == "keep" {
+			t.Errorf("rule %q keeps", rule.Name)
+		}
 	}
 }
 
