@@ -9,11 +9,13 @@ import (
 const (
 	lastAnswers = 500 * time.Millisecond // for requests under way, at the end of the input
 	lastWords   = 100 * time.Millisecond // for their errors to be read
+	lastMoment  = 50 * time.Millisecond  // for those to go that waited for somebody to read
 	lastRequest = 300 * time.Millisecond // for the server to take its leave
 	lastResort  = 5 * time.Second        // for what does not heed its context, and should
 )
 
-// finish ends everything, and tells the server.
+// finish ends everything, and tells the server. That waits for nobody who takes
+// long: whoever ends the bridge may not wait, either.
 func (b *Bridge) finish(ctx context.Context) {
 	b.stop(errEnding)
 	for _, a := range b.order.held {
@@ -21,23 +23,16 @@ func (b *Bridge) finish(ctx context.Context) {
 			b.work.Go(func() { b.out.write(errorFor(&call{message: a.message}, errUnsent)) })
 		}
 	}
-	over := b.idle()
-	t := time.NewTimer(lastWords)
-	defer t.Stop()
-	select {
-	case <-over:
-	case <-t.C: // nobody reads
-	}
+	over := closedAfter(func() { b.work.Wait(); b.beside.Wait() })
+	within(lastWords, over)
 	b.out.close()
-	select {
-	case <-over:
-	case <-time.After(lastResort):
-		b.o.Log.Warn("a request does not end: it is left behind, and the server is not told of the end")
+	within(lastMoment, over)
+	b.leave(ctx)
+	if !within(lastResort, over) {
+		b.o.Log.Warn("a request does not end: it is left behind")
 		return
 	}
-	b.beside.Wait()
 	b.out.wait()
-	b.leave(ctx)
 }
 
 func (b *Bridge) leave(ctx context.Context) {
@@ -50,11 +45,26 @@ func (b *Bridge) leave(ctx context.Context) {
 
 // idle returns what is closed when no request, notification or response is on
 // its way. No other may be sent any more.
-func (b *Bridge) idle() <-chan struct{} {
+func (b *Bridge) idle() <-chan struct{} { return closedAfter(b.work.Wait) }
+
+// closedAfter returns what is closed when wait has returned.
+func closedAfter(wait func()) <-chan struct{} {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		b.work.Wait()
+		wait()
 	}()
 	return over
+}
+
+// within reports whether over is closed before d has passed.
+func within(d time.Duration, over <-chan struct{}) bool {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case <-over:
+		return true
+	case <-late.C:
+		return false
+	}
 }

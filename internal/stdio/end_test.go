@@ -131,11 +131,24 @@ func TestRequestThatDoesNotEndDoesNotKeepTheBridgeForever(t *testing.T) {
 		c := bridged(t, f, Options{})
 		c.say(ask("1", "m"))
 		synctest.Wait()
+		start := time.Now()
 		c.stop()
-		if _, err := c.end(); err != nil || f.ends != 0 {
-			t.Errorf("%v, %d ends", err, f.ends)
+		time.Sleep(lastWords + lastMoment)
+		synctest.Wait()
+		if told := f.told(); told != 1001 { // while the request is under way
+			t.Errorf("%d ends", told)
+		}
+		if _, err := c.end(); err != nil || f.told() != 1001 || time.Since(start) != lastWords+lastMoment+lastResort {
+			t.Errorf("after %s: %v, %d ends", time.Since(start), err, f.told())
 		}
 	})
+}
+
+// told returns how often f was told of the end.
+func (f *fake) told() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ends
 }
 
 // slow does not end by itself.

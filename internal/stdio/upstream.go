@@ -28,7 +28,8 @@ type upstream interface {
 	listen(ctx context.Context)
 
 	// end tells the server that there will be no more, as far as the transport
-	// has a way to. No other method is under way or called any more.
+	// has a way to. No other method is called any more; what does not heed its
+	// context may be under way.
 	end(ctx context.Context) error
 }
 
