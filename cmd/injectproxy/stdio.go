@@ -37,8 +37,8 @@ that environment variable. --allow-tool and --ignore-tool say which tools the
 client sees and may call; * in a PATTERN stands for any characters.
 
 One process serves one client and one server. It ends with its standard input,
-by SIGINT or SIGTERM, and when the process that started it ends. Changes of the
-configuration count from its next start. What it has to say it writes to standard
+by SIGINT or SIGTERM, and when the process that started it ends: a launcher has to
+stay, or to exec it. Changes of the configuration count from its next start. What it has to say it writes to standard
 error, warnings only unless --log-level says otherwise.
 
 Environment, in place of the arguments, for those who come from
@@ -105,6 +105,7 @@ func (o *stdioOptions) register(cmd *cobra.Command) {
 // stdio bridges stdin and stdout to the server, until one of them ends.
 // Whatever is wrong with the command line it says before it reads stdin.
 func (g *globals) stdio(stdin io.Reader, stdout, stderr io.Writer, o stdioOptions) error {
+	parent := os.Getppid() // before anything that takes time
 	signals, uncatch := catchEnds()
 	defer uncatch()
 	if err := leaveProxy(); err != nil {
@@ -124,7 +125,7 @@ func (g *globals) stdio(stdin io.Reader, stdout, stderr io.Writer, o stdioOption
 	defer words.close(lastLines)
 	b, err := startBridge(s, words)
 	if err == nil {
-		err = b.attend(stdin, stdout, signals)
+		err = b.attend(stdin, stdout, signals, parent)
 	}
 	return words.told(err)
 }

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// watchParent returns a channel that is closed when the process that started
-// this one has ended, and what ends the watch. A client that dies does not
-// always close our input: another process may have it, too. Without a parent
+// watchParent returns a channel that is closed when parent, the process that has
+// started this one, has ended, and what ends the watch. A client that dies does
+// not always close our input: another process may have it, too. Without a parent
 // that can be watched, nothing is.
-func watchParent() (ended <-chan struct{}, stop func()) {
-	parent := os.Getppid()
+func watchParent(parent int) (ended <-chan struct{}, stop func()) {
 	if parent <= 1 {
 		return nil, func() {} // its end is ours, or it has ended already
 	}
