@@ -334,8 +334,8 @@ type faultyCall struct {
 
 // call carries out a tool: echo answers, hang once it is released, steps tells
 // of progress until it is, on a stream, flood says as many things as its key is,
-// of so many bytes, cut begins a stream and breaks it off, and size answers with
-// so many bytes.
+// of so many bytes, cut begins a stream and breaks it off, numbered begins one
+// whose events have ids and hangs, and size answers with so many bytes.
 func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, m rpc, long []byte) {
 	var c faultyCall
 	if err := json.Unmarshal(m.Params, &c); err != nil {
@@ -364,6 +364,11 @@ func (f *faulty) call(w http.ResponseWriter, r *http.Request, s *faultySession, 
 		f.flood(w, c)
 		event(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+spoken(text)+`}`)
 		return
+	case "numbered":
+		beginEvents(w)
+		io.WriteString(w, "id: of "+c.Arguments.Key+"\ndata:\n\n")
+		http.NewResponseController(w).Flush()
+		f.await(r, s, c, hold)
 	case "cut":
 		beginEvents(w)
 		panic(http.ErrAbortHandler)

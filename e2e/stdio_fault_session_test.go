@@ -75,6 +75,8 @@ func TestStdioCallInFlightIsCarriedOutOnce(t *testing.T) {
 		{"the server", "hang", func(f *faulty) { f.restart(func() {}) }},
 		{"the connection", "hang", func(f *faulty) { f.door.shut(true); f.door.shut(false) }},
 		{"the stream of the answer", "cut", func(*faulty) {}},
+		{"the server, whose events have ids", "numbered", func(f *faulty) { f.restart(func() {}) }},
+		{"the session, whose events have ids", "numbered", (*faulty).forget},
 		{"the stream of progress", "steps", func(f *faulty) { f.restart(func() {}) }},
 	} {
 		for _, protocols := range [][]string{http1only, http2too} {

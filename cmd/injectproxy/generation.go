@@ -194,6 +194,7 @@ func (in *instance) keepingSessions(g *generation, r config.Rule, next http.Roun
 		May:   func(method string) bool { return len(r.Methods) == 0 || slices.Contains(r.Methods, method) },
 		Light: g.cfg.Session.Light, Ping: g.cfg.Session.Ping, Hard: g.cfg.Session.Hard, Cooldown: g.cfg.Session.Cooldown,
 		BodyLimit: g.cfg.Retry.BodyLimit, Memory: g.budget, Explains: wantsToken, Late: answeredLate,
+		Exact: in.Proxy == nil, // the bridge waits for the rest of an answer
 		Apart: apart, Note: in.watch.session(r), Around: in.watch.recovery(r),
 		Log: in.around.log.With("rule", r.Name, "team", r.Team),
 	})

@@ -18,11 +18,16 @@ func (x *exchange) get() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if last := x.req.Header.Get(headerLast); last != "" && !s.knows(last) {
+	resumes := x.req.Header.Get(headerLast) != ""
+	if resumes && !s.knows(x.req.Header.Get(headerLast)) {
+		if x.t.o.Exact {
+			leave()
+			return x.answer(http.StatusNotFound), nil
+		}
 		x.resume("")
 	}
 	res, err := x.send(at)
-	if err == nil && x.heals() {
+	if err == nil && x.heals() && !(resumes && x.t.o.Exact) {
 		res, err = x.reopen(res)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/injectproxy/injectproxy/internal/replay"
 )
@@ -116,9 +117,12 @@ func (x *exchange) again() (*http.Response, error) {
 }
 
 // accepted answers for the server a message that it does not get.
-func (x *exchange) accepted() *http.Response {
+func (x *exchange) accepted() *http.Response { return x.answer(http.StatusAccepted) }
+
+// answer is one of our own, with nothing in it.
+func (x *exchange) answer(status int) *http.Response {
 	return &http.Response{
-		Status: "202 " + http.StatusText(http.StatusAccepted), StatusCode: http.StatusAccepted,
+		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
 		Proto: x.req.Proto, ProtoMajor: x.req.ProtoMajor, ProtoMinor: x.req.ProtoMinor,
 		Header: http.Header{}, Body: http.NoBody, Request: x.req,
 	}

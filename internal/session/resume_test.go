@@ -57,3 +57,28 @@ func TestResumedCallIsInFlight(t *testing.T) {
 		wantIn(t, "call after it", c.call(), "session-2")
 	})
 }
+
+// Who waits for the response to a call has no use for a stream that does not
+// have it, and would wait for ever.
+func TestWhatFollowsAnEventOfALostSessionIsNotThere(t *testing.T) {
+	t.Parallel()
+	exact := func(o *session.Options) { o.Exact = true }
+	both(t, func(t *testing.T, proto string) {
+		srv := newServer(t, proto)
+		srv.streaming(nil)
+		c := newClient(t, srv, exact).begin()
+		l := c.listen("Last-Event-Id", "7")
+		want(t, "event while the session stands", l.next(), "hello session-17")
+		l.res.Body.Close()
+		srv.lose()
+		want(t, "status at the server that has lost it", c.send(c.request("GET", "", "Last-Event-Id", "8")).status, 404)
+		wantIn(t, "call", c.call(), "session-2")
+		n := len(srv.all())
+		want(t, "status in the next session", c.send(c.request("GET", "", "Last-Event-Id", "9")).status, 404)
+		wantList(t, "upstream", srv.methods(n))
+		want(t, "streams", c.book.Sessions()[0].Streams, 0)
+		l = c.listen()
+		want(t, "first event of a stream that resumes nothing", l.next(), listChanged)
+		want(t, "second event", l.next(), "hello session-2")
+	})
+}

@@ -56,6 +56,11 @@ type Options struct {
 	// in time. A nil one knows no such error.
 	Explains, Late func(error) bool
 
+	// Exact has a GET that names an event of a lost session answered by 404, as
+	// there is nothing to go on with. That is for clients that wait for the rest of
+	// an answer; without it they get a stream of the session as it is now.
+	Exact bool
+
 	// Over is closed when this route no longer decides about new requests: a
 	// stream that it holds open is then not opened again. It may be nil.
 	Over <-chan struct{}
