@@ -26,7 +26,8 @@ type streamable struct {
 	turns chan struct{} // one for each large message that is held
 
 	mu      sync.Mutex
-	target  *url.URL      // the server's, after its redirects; what it points to is not changed
+	home    *url.URL      // the server's, after what has moved it for good; what it points to is not changed
+	target  *url.URL      // where it is for now, home if it has not said another place
 	session string        // that the server has given, "" for none
 	version string        // of the protocol, once it is negotiated
 	deaf    chan struct{} // closed when nothing comes unasked any more; nil before listen
@@ -38,7 +39,7 @@ func newHTTP(o Options, deliver func(raw []byte, on *call) error) *streamable {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &streamable{o: o, deliver: deliver, target: &target, most: mostMessage, turns: make(chan struct{}, mostLarge)}
+	return &streamable{o: o, deliver: deliver, home: &target, target: &target, most: mostMessage, turns: make(chan struct{}, mostLarge)}
 }
 
 // grace is how long an answer may go on when the response has come. Most end

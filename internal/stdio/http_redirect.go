@@ -57,12 +57,46 @@ func portOf(u *url.URL) string {
 	return "443"
 }
 
-// settle remembers where the server is: the next request goes there at once.
-func (s *streamable) settle(target *url.URL) {
+// place returns where the server is, as far as that is known, and whether it has
+// said that for good.
+func (s *streamable) place() (target *url.URL, lasting bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.target, s.target == s.home
+}
+
+// settle remembers where the server is: the next request goes there at once. That
+// is for good where each redirect on the way was a 308 (RFC 9110, 15.4.9), and
+// otherwise until a session begins or the server is not there any more.
+func (s *streamable) settle(target *url.URL, lasting bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.target = target
+	if lasting {
+		s.home = target
+	}
 }
+
+// forget has the next request ask anew where the server is, if that was said for
+// a while only, and reports whether it was. A nil target is any.
+func (s *streamable) forget(target *url.URL) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.target == s.home || target != nil && target != s.target {
+		return false
+	}
+	s.target = s.home
+	return true
+}
+
+// isGone reports whether an answer is that of a place where the server may not be
+// any more.
+func isGone(status int) bool {
+	return unknown(status) || status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout
+}
+
+// unknown reports whether such an answer says that nothing was done.
+func unknown(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
 
 // shown returns u as it may be told: without a query, which may be secret.
 func shown(u *url.URL) string {

@@ -1,6 +1,7 @@
 package stdio
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -193,6 +194,95 @@ func TestDetourIsNotRemembered(t *testing.T) {
 	wantLine(t, "error", f.ask(t, request(1, "x")), "503")
 	away.Store(false)
 	wantLine(t, "error", f.ask(t, request(2, "x")), "")
+}
+
+// TestPlaceForAWhileIsNotForGood holds how long a redirect counts: one by 308 for
+// the process, one by 307 until a session begins or the server has left the place.
+func TestPlaceForAWhileIsNotForGood(t *testing.T) {
+	both(t, func(t *testing.T, proto string) {
+		const initialize = `{"jsonrpc":"2.0","id":3,"method":"initialize"}`
+		for name, tt := range map[string]struct {
+			status, left int    // of the redirect, and of the place that was left; 0: not left
+			third        string // what is asked third
+			fails        string // what that comes to
+			want         string // paths that are asked for third and fourth
+		}{
+			"for a while":                {307, 0, "", "", "/1 /1"},
+			"for good":                   {308, 0, "", "", "/1 /1"},
+			"for a while, new session":   {307, 0, initialize, "", "/mcp /2 /2"},
+			"for good, new session":      {308, 0, initialize, "", "/1 /1"},
+			"for a while, then unknown":  {307, 404, "", "", "/1 /mcp /2 /2"},
+			"for a while, then gone":     {307, 410, "", "", "/1 /mcp /2 /2"},
+			"for a while, then away":     {307, 503, "", "503", "/1 /mcp /2"},
+			"for a while, then an error": {307, 500, "", "500", "/1 /1"},
+			"for good, then unknown":     {308, 404, "", "404", "/1 /1"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				var later atomic.Bool
+				f := newFar(t, proto, func(w http.ResponseWriter, r *http.Request) {
+					b, _ := io.ReadAll(r.Body)
+					to := "/1"
+					if later.Load() {
+						to = "/2"
+					}
+					switch {
+					case r.URL.Path == "/mcp":
+						w.Header().Set("Location", to)
+						w.WriteHeader(tt.status)
+					case r.URL.Path == "/1" && later.Load() && tt.left != 0:
+						w.WriteHeader(tt.left)
+					default:
+						answers(200, typeJSON, result(int(messageOf(string(b)).ID[0]-'0')))(w, r)
+					}
+				})
+				wantLine(t, "first", f.ask(t, request(1, "x")), "")
+				wantLine(t, "second", f.ask(t, request(2, "x")), "")
+				wantList(t, "requests", f.route.urls(), "POST "+f.srv.URL+"/mcp", "POST "+f.srv.URL+"/1", "POST "+f.srv.URL+"/1")
+				later.Store(true)
+				if tt.third == "" {
+					tt.third = request(3, "x")
+				}
+				wantLine(t, "third", f.ask(t, tt.third), tt.fails)
+				fourth := f.ask(t, request(4, "x"))
+				if stays := tt.want == "/1 /1" && tt.left != 0; (fourth != nil) != stays {
+					t.Errorf("fourth: %v", fourth)
+				}
+				var paths []string
+				for _, asked := range f.route.urls()[3:] {
+					paths = append(paths, strings.TrimPrefix(asked, "POST "+f.srv.URL))
+				}
+				want(t, "paths", strings.Join(paths, " "), tt.want)
+			})
+		}
+	})
+}
+
+// TestPlaceThatCannotBeReachedIsForgotten holds that an error of the Route has the
+// next request ask anew, but not one whose caller has given up.
+func TestPlaceThatCannotBeReachedIsForgotten(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	var asked []string
+	h := newHeard()
+	s := newHTTP(Options{URL: parsed(t, "https://server/mcp"), Route: routeFunc(func(req *http.Request) (*http.Response, error) {
+		asked = append(asked, req.URL.Path)
+		if req.Context().Err() != nil {
+			return nil, req.Context().Err()
+		}
+		return nil, refused
+	})}, h.deliver)
+	away := parsed(t, "https://server/away")
+	s.settle(away, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = s.ask(ctx, h.call(ctx, request(1, "x")))
+	for id := 2; id < 4; id++ {
+		if err := s.ask(t.Context(), h.call(t.Context(), request(id, "x"))); !errors.Is(err, refused) {
+			t.Error(err)
+		}
+	}
+	wantList(t, "paths", asked, "/away", "/away", "/mcp")
 }
 
 // TestRouteJudgesEachHop holds that a place that the Route refuses ends the way.
