@@ -417,6 +417,38 @@ func TestCallIsSentBeforeItIsAnswered(t *testing.T) {
 	})
 }
 
+// TestGivenUpBeforeItWasSent holds that a request which waits, for a token or a
+// connection, when it is given up is not said to have left, and one that the
+// server has is.
+func TestGivenUpBeforeItWasSent(t *testing.T) {
+	both(t, func(t *testing.T, proto string) {
+		for name, sent := range map[string]bool{"waiting": false, "sent": true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				there := make(chan struct{}, 1)
+				f := newFar(t, proto, func(_ http.ResponseWriter, r *http.Request) {
+					io.Copy(io.Discard, r.Body)
+					there <- struct{}{}
+					<-r.Context().Done()
+				})
+				if !sent {
+					f.s.o.Route = routeFunc(func(req *http.Request) (*http.Response, error) {
+						there <- struct{}{}
+						<-req.Context().Done()
+						return nil, req.Context().Err()
+					})
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() { <-there; cancel() }()
+				err := f.s.ask(ctx, f.call(ctx, request(1, "x")))
+				if _, is := errors.AsType[*unsent](err); is == sent || !errors.Is(err, context.Canceled) {
+					t.Errorf("%T %v", err, err)
+				}
+			})
+		}
+	})
+}
+
 // TestStreamThatGoesOnIsLeft holds that a server that does not end its answer
 // after the response is given a moment, and no more.
 func TestStreamThatGoesOnIsLeft(t *testing.T) {

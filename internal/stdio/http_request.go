@@ -7,12 +7,16 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 )
 
 // post sends a message. It calls left when that has been written, which may be
-// long before there is an answer.
+// long before there is an answer. Its error is a [*unsent] if that was given up
+// before anything was written.
 func (s *streamable) post(ctx context.Context, m message, left func()) (*http.Response, error) {
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	var begun atomic.Bool
+	sending := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { begun.Store(true) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
 			if info.Err == nil {
 				left()
@@ -23,8 +27,21 @@ func (s *streamable) post(ctx context.Context, m message, left func()) (*http.Re
 	if isInitialize(m) {
 		s.forget(nil)
 	}
-	return s.send(ctx, http.MethodPost, s.headerOf(m), m.raw)
+	res, err := s.send(sending, http.MethodPost, s.headerOf(m), m.raw)
+	if err != nil && ctx.Err() != nil && !begun.Load() {
+		err = &unsent{err}
+	}
+	return res, err
 }
+
+// unsent is the error of a request that the server knows nothing of.
+type unsent struct{ err error }
+
+// Error implements error.
+func (e *unsent) Error() string { return e.err.Error() }
+
+// Unwrap returns why it was not sent.
+func (e *unsent) Unwrap() error { return e.err }
 
 // send sends a request to the server, and follows it where the server says that
 // it has moved. The answer is the caller's to close.

@@ -38,6 +38,9 @@ func errorFor(c *call, f *failure) []byte {
 // problem returns the response that says why there is none of the server's.
 func (b *Bridge) problem(c *call, err error) []byte {
 	if f, ok := errors.AsType[*failure](context.Cause(c.ctx)); ok {
+		if _, unsent := errors.AsType[*unsent](err); unsent && f == errEnding {
+			f = errUnsent
+		}
 		return errorFor(c, f)
 	}
 	for e := err; e != nil; e = errors.Unwrap(e) { // the outermost says more than its cause

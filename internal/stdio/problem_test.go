@@ -68,5 +68,8 @@ func TestEveryFailureIsToldInOneLine(t *testing.T) {
 		if got := string(b.problem(c, tt.err)); got != line(errEnding.line) {
 			t.Errorf("%s, at the end: %s", name, got)
 		}
+		if got := string(b.problem(c, &unsent{tt.err})); got != line(errUnsent.line) {
+			t.Errorf("%s, at the end and not sent: %s", name, got)
+		}
 	}
 }
