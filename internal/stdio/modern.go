@@ -22,6 +22,7 @@ type eras struct {
 	tools  marked
 	last   atomic.Uint64 // number of the last id of ours
 	own    sync.Map      // *call to *errand: requests that the client has not sent, or not so
+	modern atomic.Bool   // the server has carried out a request of the modern era: it is not taken for legacy any more
 	legacy atomic.Bool   // the server has begun a session: nothing is of the modern era any more
 
 	beginning chan struct{} // held by who finds out what the server is
@@ -99,6 +100,7 @@ func (e *eras) end(ctx context.Context) error { return e.next.end(ctx) }
 // deliver takes what the server says.
 func (e *eras) deliver(raw []byte, on *call) error {
 	if on != nil {
+		e.proved(raw, on)
 		if own, ok := e.own.Load(on); ok {
 			return own.(*errand).take(raw, on)
 		}
@@ -107,6 +109,20 @@ func (e *eras) deliver(raw []byte, on *call) error {
 		}
 	}
 	return e.out(raw, on)
+}
+
+// proved takes note that the server is modern, as it answers a modern request
+// with a result.
+func (e *eras) proved(raw []byte, on *call) {
+	if e.modern.Load() || e.legacy.Load() {
+		return
+	}
+	if _, ok := modernVersion(on.Params); !ok {
+		return
+	}
+	if m, err := jsonrpc.Parse(raw); err == nil && m.Kind == jsonrpc.Response && m.Result != nil {
+		e.modern.Store(true)
+	}
 }
 
 // listed takes from the response to a tools/list what concerns the header.

@@ -26,7 +26,7 @@ func (e *eras) askModern(ctx context.Context, c *call) error {
 		}
 	}
 	err := e.first(ctx, c)
-	if err == nil || !legacyRefusal(err) {
+	if err == nil || e.modern.Load() || !legacyRefusal(err) || answeredCall(err, c) {
 		return err
 	}
 	if c.Method == "server/discover" {

@@ -2,6 +2,7 @@ package stdio
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -109,5 +110,49 @@ func TestRefusalThatIsNoSignOfALegacyServerIsTold(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 		want(t, name+": requests", len(f.route.urls()), 1)
+	}
+}
+
+// A server that has shown that it is modern, or has answered the call itself, is
+// not sent it again as a legacy one.
+func TestModernCallIsNotSentTwice(t *testing.T) {
+	t.Parallel()
+	const mine, nobodys = `{"jsonrpc":"2.0","id":2,"error":{"code":-32603,"message":"it broke half way"}}`, `<html>400 Request Header Or Cookie Too Large</html>`
+	for name, tt := range map[string]struct {
+		first, refusal string
+		told           string
+	}{
+		"refused by itself":              {"", mine, "it broke half way"},
+		"refused by a modern server":     {"server/discover", mine, "it broke half way"},
+		"refused on the way to a server": {"tools/list", nobodys, "400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFar(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				m := messageOf(string(body))
+				if m.Method == "tools/call" {
+					answers(http.StatusBadRequest, typeJSON, tt.refusal)(w, r)
+					return
+				}
+				answers(http.StatusOK, typeJSON, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"supportedVersions":["2026-07-28","2025-11-25"],"protocolVersion":"2025-11-25","capabilities":{}}}`)(w, r)
+			})
+			c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
+			asked := 1
+			if tt.first != "" {
+				c.say(modernAsk(`1`, tt.first, ``))
+				c.hear()
+				asked++
+			}
+			c.say(modernCall(`2`, `"greet"`, `{}`))
+			if got := c.hear(); !strings.Contains(got, `"id":2,"error"`) || !strings.Contains(got, tt.told) {
+				t.Error(got)
+			}
+			want(t, "requests", len(f.route.urls()), asked)
+			c.say(modernAsk(`3`, "server/discover", ``))
+			if got := c.hear(); !strings.Contains(got, `"supportedVersions":["2026-07-28"`) {
+				t.Errorf("the server is taken for a legacy one: %s", got)
+			}
+		})
 	}
 }

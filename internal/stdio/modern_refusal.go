@@ -68,6 +68,17 @@ func legacyRefusal(err error) bool {
 	return false
 }
 
+// answeredCall reports whether a refusal is the server's answer to a tool's call
+// itself. What the server had begun is not sent again in another form.
+func answeredCall(err error, c *call) bool {
+	var r *refusal
+	if c.Method != "tools/call" || !errors.As(err, &r) {
+		return false
+	}
+	m, err := jsonrpc.Parse(r.body)
+	return err == nil && m.Kind == jsonrpc.Response && m.ID != nil && keyOf(m.ID) == keyOf(c.ID) && errorOf(r.body).Code != codeVersion
+}
+
 // onlyLegacy reports whether the data of an unsupported version names others, of
 // which none is modern.
 func onlyLegacy(data json.RawMessage) bool {
