@@ -82,7 +82,7 @@ func hostileInput() []hostileLine {
 		{"an empty object", `{}`, nil, noAnswer},
 		{"a version alone", `{"jsonrpc":"2.0"}`, nil, noAnswer},
 		{"a notification of a kind that nobody knows", `{"jsonrpc":"2.0","method":"notifications/what"}`, nil, noAnswer},
-		{"id null", `{"jsonrpc":"2.0","id":null,"method":"notifications/what"}`, nil, noAnswer}, // passed on, as one that wants no answer
+		{"id null", `{"jsonrpc":"2.0","id":null,` + refused + `}`, nil, noAnswer},
 		{"id true", `{"jsonrpc":"2.0","id":true,` + refused + `}`, nil, noAnswer},
 		{"id an object", `{"jsonrpc":"2.0","id":{"id":1},` + refused + `}`, nil, noAnswer},
 		{"id an array", `{"jsonrpc":"2.0","id":[1],` + refused + `}`, nil, noAnswer},

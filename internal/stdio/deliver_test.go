@@ -242,3 +242,34 @@ func TestToolsThatAreNotAllowedAreNeitherShownNorCalled(t *testing.T) {
 		t.Errorf("the server saw %q", got)
 	}
 }
+
+// A server may act on a call without an id, or read other names than we do.
+func TestToolThatIsNotAllowedIsNotCalledInAnotherForm(t *testing.T) {
+	t.Parallel()
+	const secret = `"params":{"name":"secret"}`
+	f := &fake{}
+	c := bridged(t, f, Options{Tools: func(name string) bool { return name != "secret" }})
+	for _, tt := range [][2]string{
+		{`{"jsonrpc":"2.0","method":"tools/call",` + secret + `}`, ""},
+		{`{"jsonrpc":"2.0","id":null,"method":"tools/call",` + secret + `}`, ""},
+		{`[{"jsonrpc":"2.0","method":"tools/call",` + secret + `}]`, ""},
+		{`{"jsonrpc":"2.0","method":"n","METHOD":"tools/call",` + secret + `}`, ""},
+		{`{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call",` + secret + `}`, refusedAs("1", misspelt)},
+		{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"},"pArams":{"name":"secret"}}`, refusedAs("1", misspelt)},
+	} {
+		c.say(tt[0])
+		if tt[1] != "" {
+			c.hears(tt[1])
+		}
+	}
+	c.say(`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}`, ask("2", "last"))
+	c.hears(did("2", "last"))
+	if rest, err := c.end(); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if got := sorted(f.saw()); !slices.Equal(got, []string{"last", "tools/call"}) {
+		t.Errorf("the server saw %q", got)
+	}
+}
+
+const misspelt = "a name in the message is one of MCP but for its case, so that it cannot be told what it asks for"

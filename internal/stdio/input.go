@@ -74,10 +74,26 @@ func (in *input) line(ctx context.Context, line []byte) error {
 			if err != nil || m.Kind == jsonrpc.Batch {
 				return in.malformed(ctx, element, err)
 			}
-			return in.pass(ctx, arrival{message: message{m, element}})
+			return in.take(ctx, message{m, element})
 		})
 	}
-	return in.pass(ctx, arrival{message: message{m, line}})
+	return in.take(ctx, message{m, line})
+}
+
+// take hands m on, unless it is what no server may be sent. MCP forbids an id
+// that is null, and servers differ in what they make of it: most of them would
+// act on the request.
+func (in *input) take(ctx context.Context, m message) error {
+	switch {
+	case m.Kind != jsonrpc.Notification:
+	case memberAt(m.raw, "id").to > 0:
+		in.b.o.Log.Warn("what the client sent has null for an id, to which there is no answer: dropped", "method", short(m.Method))
+		return nil
+	case in.b.forbidden(m) != nil:
+		in.b.o.Log.Warn("the client called a tool that it may not, without an id to answer: dropped")
+		return nil
+	}
+	return in.pass(ctx, arrival{message: m})
 }
 
 // malformed refuses what is no message, if an id can be read in it all the same.

@@ -84,7 +84,7 @@ func (b *Bridge) start(a arrival) {
 	wrong := a.wrong
 	if wrong == nil {
 		b.look(c)
-		wrong = b.forbidden(c)
+		wrong = b.forbidden(a.message)
 	}
 	if wrong == nil && !b.calls.add(c) {
 		wrong = &failure{code: invalidRequest, line: "the id is that of another request that is under way"}
@@ -193,12 +193,20 @@ func (b *Bridge) look(c *call) {
 	}
 }
 
-// forbidden says why c may not be asked.
-func (b *Bridge) forbidden(c *call) *failure {
-	if b.o.Tools == nil || c.Method != "tools/call" {
+// forbidden says why m may not be sent. Some servers read names whatever their
+// case is: what is another message to them is none that may pass.
+func (b *Bridge) forbidden(m message) *failure {
+	if b.o.Tools == nil || m.Kind == jsonrpc.Response {
 		return nil
 	}
-	name, ok := toolName(c.Params)
+	members, err := jsonrpc.Object(m.raw)
+	if err != nil || foldedTwice(members, "method") || foldedTwice(members, "params") {
+		return &failure{code: invalidRequest, line: "a name in the message is one of MCP but for its case, so that it cannot be told what it asks for"}
+	}
+	if m.Method != "tools/call" {
+		return nil
+	}
+	name, ok := toolName(m.Params)
 	if ok && b.o.Tools(name) {
 		return nil
 	}
