@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,11 +59,22 @@ do not count: they may be those of another server.`,
 		},
 	}
 	o.register(cmd)
+	cmd.SetFlagErrorFunc(withoutValue)
 	// It fails only for a flag that is not there.
 	_ = cmd.RegisterFlagCompletionFunc("audience", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return g.completeAudiences()
 	})
 	return cmd
+}
+
+// withoutValue is err without what may be a secret behind a flag that there is
+// not, such as curl's -H.
+func withoutValue(cmd *cobra.Command, err error) error {
+	message, _, short := strings.Cut(err.Error(), " in -")
+	if !short {
+		return err
+	}
+	return &failure{status: exitUsage, err: errors.New(message), hint: cmd.CommandPath() + " --help; a header is --header \"NAME: VALUE\""}
 }
 
 const defaultToolTimeout = 2 * time.Minute
@@ -117,6 +131,9 @@ func (g *globals) stdio(stdin io.Reader, stdout, stderr io.Writer, o stdioOption
 	s, err := g.stdioSetting(stderr, o, os.LookupEnv)
 	if err != nil {
 		return err
+	}
+	if f, ok := stdin.(*os.File); ok && isTerminal(f) {
+		fmt.Fprintln(stderr, "injectproxy stdio: standard input is a terminal. An MCP client is to start this; what comes now has to be its messages, one in a line.")
 	}
 	// What libraries print is not the client's: traces that go to the console,
 	// above all.

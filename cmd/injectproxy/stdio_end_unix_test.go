@@ -41,31 +41,43 @@ func TestStdioEndsWell(t *testing.T) {
 }
 
 // A client that has closed its end of our output is gone: that is an error of
-// writing, and the session is ended as well.
+// writing, and the session is ended as well. So it is where it reads nothing of
+// standard error any more, either.
 func TestStdioEndsWhenItsOutputIsClosed(t *testing.T) {
 	t.Parallel()
-	m := newRemote(t, tokenA)
-	p := &piped{t: t}
-	ctx, cancel := context.WithTimeout(t.Context(), guard)
-	defer cancel()
-	p.cmd = command(t, ctx, m.ruled(t, ""), nil, "stdio", m.url)
-	p.cmd.Stderr = &p.stderr
-	out, err := p.cmd.StdoutPipe()
-	must(t, err)
-	p.in, err = p.cmd.StdinPipe()
-	must(t, err)
-	must(t, p.cmd.Start())
-	p.say(beginning)
-	if _, err := io.ReadAtLeast(out, make([]byte, 100), 1); err != nil {
-		t.Error(err)
+	for name, deaf := range map[string]bool{"output alone": false, "both": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newRemote(t, tokenA)
+			p := &piped{t: t}
+			ctx, cancel := context.WithTimeout(t.Context(), guard)
+			defer cancel()
+			p.cmd = command(t, ctx, m.ruled(t, ""), nil, "stdio", m.url)
+			p.cmd.Stderr = &p.stderr
+			out, err := p.cmd.StdoutPipe()
+			must(t, err)
+			if deaf {
+				p.cmd.Stderr = nil
+				said, err := p.cmd.StderrPipe()
+				must(t, err)
+				said.Close()
+			}
+			p.in, err = p.cmd.StdinPipe()
+			must(t, err)
+			must(t, p.cmd.Start())
+			p.say(beginning)
+			if _, err := io.ReadAtLeast(out, make([]byte, 100), 1); err != nil {
+				t.Error(err)
+			}
+			out.Close()
+			p.say(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`)
+			p.cmd.Wait()
+			if status := p.cmd.ProcessState.ExitCode(); status != exitFailed || !deaf && lineWith(p.stderr.String(), "error: the client cannot be spoken to: ") == "" {
+				t.Errorf("%s:\n%s", p.cmd.ProcessState, p.stderr.String())
+			}
+			m.ended(t)
+		})
 	}
-	out.Close()
-	p.say(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}`)
-	p.cmd.Wait()
-	if status := p.cmd.ProcessState.ExitCode(); status != exitFailed || lineWith(p.stderr.String(), "error: the client cannot be spoken to: ") == "" {
-		t.Errorf("exit status %d:\n%s", status, p.stderr.String())
-	}
-	m.ended(t)
 }
 
 // The parent is killed, and cannot close anything; another process has the other
