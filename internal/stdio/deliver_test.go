@@ -2,8 +2,11 @@ package stdio
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,23 +144,60 @@ func TestIDThatIsInUseIsRefused(t *testing.T) {
 func TestWhatIsToldIsToldInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		at := 0
-		f := &fake{telling: func(_ context.Context, f *fake, _ message) error {
-			if n := f.under(0); n != 1 {
-				t.Errorf("%d at once", n)
+		at := map[string]int{}
+		var mu sync.Mutex
+		f := &fake{telling: func(_ context.Context, f *fake, m message) error {
+			mu.Lock()
+			at[m.Method]++
+			n := at[m.Method]
+			mu.Unlock()
+			if got := numberIn(m); got != n {
+				t.Errorf("message %d of %q comes as the %d.", got, m.Method, n)
 			}
-			at++
-			time.Sleep(time.Duration(100-at) * time.Millisecond)
+			time.Sleep(time.Duration(100-n) * time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			if at[m.Method] != n {
+				t.Errorf("two of %q at once", m.Method)
+			}
 			return nil
 		}}
 		c := bridged(t, f, Options{})
-		var want []string
-		for range 50 {
-			c.say(`{"jsonrpc":"2.0","method":"a"}`, `{"jsonrpc":"2.0","id":"r","result":{}}`)
-			want = append(want, "a", `response "r"`)
+		for n := range 50 {
+			c.say(fmt.Sprintf(`{"jsonrpc":"2.0","method":"a","params":[%d]}`, n+1), fmt.Sprintf(`{"jsonrpc":"2.0","id":"r","result":[%d]}`, n+1))
 		}
 		time.Sleep(time.Minute)
-		if got := f.saw(); !slices.Equal(got, want) {
+		if got := len(f.saw()); got != 100 {
+			t.Errorf("the server was told %d messages", got)
+		}
+	})
+}
+
+// numberIn returns the number that m carries.
+func numberIn(m message) (n int) {
+	var list []int
+	if json.Unmarshal(slices.Concat(m.Params, m.Result), &list) != nil || len(list) != 1 {
+		return -1
+	}
+	return list[0]
+}
+
+// The server waits for what it has asked, and may take nothing else meanwhile.
+func TestReplyToTheServerDoesNotWaitForNotifications(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{telling: func(ctx context.Context, _ *fake, m message) error {
+			if m.Method != "" {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}}
+		c := bridged(t, f, Options{})
+		c.say(`{"jsonrpc":"2.0","method":"a"}`, `{"jsonrpc":"2.0","method":"b"}`)
+		synctest.Wait()
+		c.say(did("1", "ping"), did("2", "ping"))
+		synctest.Wait()
+		if got := f.saw(); !slices.Equal(got, []string{"a", "response 1", "response 2"}) {
 			t.Errorf("the server was told %q", got)
 		}
 	})

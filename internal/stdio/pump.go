@@ -137,13 +137,18 @@ func (b *Bridge) reply(c *call, f *failure) {
 	}
 }
 
-// inOrder tells the server a once what came before has been told. Told is closed
-// when that is over.
+// inOrder tells the server a once what came before has been told: notifications
+// follow notifications, and responses follow responses, for which the server
+// waits, and which no notification should keep from it. Told is closed when that
+// is over.
 func (b *Bridge) inOrder(a arrival) (told <-chan struct{}) {
-	done := make(chan struct{})
+	done, last := make(chan struct{}), &b.notified
+	if a.Kind == jsonrpc.Response {
+		last = &b.replied
+	}
 	b.telling.Lock()
-	before := b.last
-	b.last = done
+	before := *last
+	*last = done
 	b.telling.Unlock()
 	b.work.Go(func() {
 		defer close(done)

@@ -71,7 +71,8 @@ type Bridge struct {
 
 	legacy    atomic.Bool // there has been an initialize: no request is of a later protocol
 	telling   sync.Mutex
-	last      <-chan struct{} // closed when the last of what is told in order has been
+	notified  <-chan struct{} // closed when the last notification has been told, nil before the first
+	replied   <-chan struct{} // likewise of responses
 	listening bool
 	notices   notices
 }
