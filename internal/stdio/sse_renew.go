@@ -96,7 +96,7 @@ func (t *stream) request(ctx context.Context, method string, params json.RawMess
 	raw := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
 	raw = append(append(raw, `,"method":"`...), method...)
 	raw = append(raw, '"')
-	if params != nil {
+	if len(params) > 0 {
 		raw = append(append(raw, `,"params":`...), params...)
 	}
 	raw = append(raw, '}')

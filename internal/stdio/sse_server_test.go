@@ -195,6 +195,12 @@ func bridgeTo(t *testing.T, url string, tr *http.Transport, transport Transport)
 // bubbled runs a bridge to h in a bubble of synctest.
 func bubbled(t *testing.T, h http.Handler, path string, transport Transport) *client {
 	t.Helper()
+	return bubbledBy(t, h, path, transport, func(tr http.RoundTripper) http.RoundTripper { return tr })
+}
+
+// bubbledBy is bubbled with a Route of its own around that to the server.
+func bubbledBy(t *testing.T, h http.Handler, path string, transport Transport, around func(http.RoundTripper) http.RoundTripper) *client {
+	t.Helper()
 	pipes := make(pipeListener)
 	srv := &http.Server{Handler: h}
 	go srv.Serve(pipes)
@@ -208,8 +214,8 @@ func bubbled(t *testing.T, h http.Handler, path string, transport Transport) *cl
 		}
 	}}
 	t.Cleanup(func() { tr.CloseIdleConnections(); srv.Close() })
-	c, _ := bridgeTo(t, "http://server"+path, tr, transport)
-	return c
+	o := Options{URL: parsed(t, "http://server"+path), Route: around(tr), Transport: transport, Log: testLog(t)}
+	return run(t, newBridge(o, func(b *Bridge) upstream { return choose(b.o, b.deliver) }))
 }
 
 // beginOld begins a session.
