@@ -1,6 +1,7 @@
 package stdio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // TestOnlyARefusalThatAnOldServerMayGiveIsFollowedByAGet is the table of what
@@ -155,6 +157,8 @@ func TestChoiceHoldsForTheProcess(t *testing.T) {
 		}
 	}
 	want(t, "POST by the newer transport", newer, 1)
+	x, ok := c.b.up.(*choice)
+	want(t, "chosen", ok && isClosed(x.made), true)
 }
 
 // TestRequestWithoutASessionIsNoReasonToFallBack holds that the modern era has no
@@ -256,4 +260,86 @@ func TestClientMayGoOnBeforeTheChoiceIsMade(t *testing.T) {
 	close(route.late)
 	c.say(ask("1", "x"))
 	c.hears(did("1", "x"))
+}
+
+// chosen returns a choice whose newer transport is f.
+func chosen(t *testing.T, f *fake, route http.RoundTripper) *choice {
+	t.Helper()
+	o := Options{URL: parsed(t, "https://mcp.example/mcp"), Route: route, Log: testLog(t)}
+	return &choice{o: o, deliver: func([]byte, *call) error { return nil }, first: f, now: f, made: make(chan struct{})}
+}
+
+// TestNothingButAnInitializeIsSentAgain holds that no other request, no session
+// that stands, and nobody who has withdrawn has an older server looked for.
+func TestNothingButAnInitializeIsSentAgain(t *testing.T) {
+	t.Parallel()
+	never := routeFunc(func(req *http.Request) (*http.Response, error) {
+		t.Errorf("asked for %s %s", req.Method, req.URL)
+		return nil, errors.New("away")
+	})
+	no := &refusal{status: http.StatusNotFound}
+	refusing := &fake{asking: func(context.Context, *fake, *call) error { return no }}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+
+	x := chosen(t, refusing, never)
+	want(t, "another request", x.ask(t.Context(), newCall(t.Context(), messageOf(ask("1", "tools/list")))), error(no))
+	want(t, "withdrawn", x.ask(gone, newCall(gone, messageOf(beginOld))), error(no))
+	want(t, "chosen", isClosed(x.made), false)
+
+	standing := &fake{asking: func(context.Context, *fake, *call) error { return nil }}
+	x = chosen(t, standing, never)
+	want(t, "first", x.ask(t.Context(), newCall(t.Context(), messageOf(beginOld))), nil)
+	want(t, "chosen", isClosed(x.made), true)
+	standing.asking = refusing.asking
+	want(t, "second", x.ask(t.Context(), newCall(t.Context(), messageOf(beginOld))), error(no))
+	x.decide() // as two that begin at once do
+}
+
+// TestNewerTransportStaysWhenBothFail holds what is asked and ended then, and
+// that who has withdrawn meanwhile is told so.
+func TestNewerTransportStaysWhenBothFail(t *testing.T) {
+	t.Parallel()
+	why := errors.New("why")
+	ctx, withdraw := context.WithCancelCause(t.Context())
+	asked := 0
+	route := routeFunc(func(*http.Request) (*http.Response, error) {
+		if asked++; asked == 2 {
+			withdraw(why)
+		}
+		return nil, errors.New("away")
+	})
+	f := &fake{asking: func(context.Context, *fake, *call) error { return &refusal{status: 405} }}
+	x := chosen(t, f, route)
+	if err := x.ask(ctx, newCall(ctx, messageOf(beginOld))); err == nil || !strings.Contains(err.Error(), "405 Method Not Allowed") || !strings.HasSuffix(err.Error(), "either: away") {
+		t.Error(err)
+	}
+	want(t, "withdrawn", x.ask(ctx, newCall(ctx, messageOf(beginOld))), why)
+	want(t, "chosen", isClosed(x.made), false)
+	over, stop := context.WithCancel(t.Context())
+	stop()
+	x.listen(over)
+	if err := x.end(t.Context()); err != nil {
+		t.Error(err)
+	}
+	want(t, "ended", f.ends, 1)
+	wantList(t, "what the newer saw", f.saw(), "initialize", "initialize")
+}
+
+// TestListeningWaitsForTheChoice holds that a server is not listened to before it
+// is known how.
+func TestListeningWaitsForTheChoice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		x := chosen(t, f, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		go x.listen(ctx)
+		synctest.Wait()
+		wantList(t, "before", f.saw())
+		x.decide()
+		synctest.Wait()
+		wantList(t, "then", f.saw(), "(listen)")
+		stop()
+	})
 }

@@ -80,6 +80,11 @@ func TestPatternsAreNotThoseOfTheCallerAnyMore(t *testing.T) {
 	if allow[0] = "*"; err != nil || allowed("other") || !allowed("echo") {
 		t.Errorf("a later change of the slice counts: %v", err)
 	}
+	ignore := []string{"echo"}
+	allowed, err = Patterns(nil, ignore)
+	if ignore[0] = "other"; err != nil || allowed("echo") || !allowed("other") {
+		t.Errorf("a later change of what is ignored counts: %v", err)
+	}
 }
 
 // TestMatchingALongNameIsNoWork holds that patterns of many * take no time that
@@ -141,6 +146,14 @@ func TestListThatReadersReadDifferentlyIsRefused(t *testing.T) {
 			t.Errorf("%s: let through: %s", in, got)
 		}
 	}
+}
+
+func TestLastMemberOfANameIsTheOneThatIsFound(t *testing.T) {
+	t.Parallel()
+	object := `{"a":1,"b":{"a":2},"a": [3] }`
+	at := memberAt([]byte(object), "a")
+	want(t, "a", object[at.from:at.to], "[3]")
+	want(t, "none", memberAt([]byte(object), "c"), span{})
 }
 
 func TestNameOfACallIsWhatEveryReaderFinds(t *testing.T) {
