@@ -82,6 +82,33 @@ func TestServerMayCloseAnAnswerAndBeAskedForTheRest(t *testing.T) {
 	})
 }
 
+// TestServerMayHaveItselfPolledForAsLongAsTheCallWaits holds that polls that
+// find nothing are no failures, and do not come too often.
+func TestServerMayHaveItselfPolledForAsLongAsTheCallWaits(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		retry string
+		pause time.Duration
+	}{"as it says": {"5000", 5 * time.Second}, "in a hurry": {"0", firstPause}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const polls = 200
+				all := []http.HandlerFunc{clean("id: 1\nretry: " + tt.retry + "\ndata:\n\n")}
+				for range polls {
+					all = append(all, clean(": nothing yet\n\n"), clean("retry: "+tt.retry+"\n\n"))
+				}
+				f, _ := play(t, append(all, clean("data: "+result(1)+"\n\n"))...)
+				begun := time.Now()
+				wantLine(t, "error", f.ask(t, request(1, "x")), "")
+				if took := time.Since(begun); took < (2*polls-mostTries)*tt.pause || took > 2*(polls+1)*tt.pause {
+					t.Errorf("%d polls took %v", 2*polls, took)
+				}
+			})
+		})
+	}
+}
+
 // TestAnswerThatBreaksOffIsGoneOnWith holds, with real connections, that an
 // answer that is cut within an event is resumed behind the one before, under the
 // session and without the message.
@@ -135,7 +162,6 @@ func TestResumptionEnds(t *testing.T) {
 		"cut":                 {broken("id: 1\n" + alive), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, mostTries, slowly},
 		"empty":               {broken("id: 1\n" + alive), clean(""), mostTries, slowly},
 		"alive":               {broken("id: 1\n" + alive), broken(": alive\n\n"), mostTries, slowly},
-		"retry of 0":          {clean("id: 1\nretry: 0\ndata:\n\n"), clean("retry: 0\n\n"), mostTries, 3 * time.Second},
 		"retry of days":       {clean("id: 1\nretry: 999999999\ndata:\n\n"), status(404), 1, mostPause},
 		"Retry-After of days": {broken("id: 1\n" + alive), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "86400")

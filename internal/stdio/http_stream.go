@@ -19,6 +19,7 @@ type reader struct {
 	news  bool   // the current stream has had an event
 	pace  pace
 	tries int // without an event
+	polls int // that were answered, likewise
 
 	held  int    // bytes that are read of an event that is not complete
 	leave func() // nil: none of it takes a turn
@@ -70,7 +71,7 @@ func (r *reader) event(e eventstream.Event) error {
 		r.pace.said, r.pace.retry = true, min(e.Retry, mostPause)
 	}
 	if e.HasID || len(e.Data) > 0 {
-		r.news, r.tries = true, 0
+		r.news, r.tries, r.polls = true, 0, 0
 		r.pace.well()
 	}
 	switch {
@@ -132,7 +133,14 @@ func (s *streamable) events(ctx context.Context, res *http.Response, c *call) er
 		if r.last == "" || !resumable {
 			return broke(err)
 		}
-		if !r.news && (err != errEnded || !r.pace.said) {
+		switch {
+		case r.news:
+		case err == errEnded && r.pace.said: // the server has itself polled, and may for as long as the call waits
+			r.tries = 0
+			if r.polls++; r.polls > mostTries {
+				r.pace.retry = max(r.pace.retry, firstPause)
+			}
+		default:
 			r.pace.failed(0)
 		}
 		if res, err = r.resume(ctx); err != nil {
