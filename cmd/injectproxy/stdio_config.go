@@ -249,10 +249,14 @@ func (g *globals) stdioConfig(stderr io.Writer, s *stdioSetting, c stdioCredenti
 
 // covered sees to it that there is a live rule by which messages are sent to the
 // server, and that nothing is sent there without its token: a rule that keeps what
-// stands in the header of the token would keep what the user has put there.
+// stands in the header of the token would keep what the user has put there. Nor is
+// a client told of a lost session that it could begin anew: it sees no status.
 func (s *stdioSetting) covered() error {
 	for i := range s.cfg.Rules {
 		s.cfg.Rules[i].Existing = "replace"
+		if s.cfg.Rules[i].Recover == "normalise" {
+			s.cfg.Rules[i].Recover = "heal"
+		}
 	}
 	rule, err := s.rule(http.MethodPost)
 	if err == nil {

@@ -358,6 +358,27 @@ headers = { "X-Set" = "1" }
 	}
 }
 
+// A client of the proxy begins a lost session anew, if it is told: one of the
+// bridge is told nothing but messages. What a rule leaves alone stays so.
+func TestStdioHealsWhatAClientCannotBeginAnew(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{"heal": "heal", "normalise": "heal", "off": "off"} {
+		s, err := settingOf(t, `
+[audience.a]
+token_env = "A"
+[[rule]]
+prefix = "https://mcp.corp.example/"
+audience = "a"
+kind = "mcp"
+recover = "`+said+`"
+`, nil, corp)
+		must(t, err)
+		if got := s.cfg.Rules[0].Recover; got != want {
+			t.Errorf("%s: %s, want %s", said, got, want)
+		}
+	}
+}
+
 // The rule of a URL decides as it does in the proxy, whatever kind it is of; an
 // audience that is named has the whole origin.
 func TestStdioTakesTheRuleOfItsURL(t *testing.T) {

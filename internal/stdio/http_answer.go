@@ -20,7 +20,7 @@ const codeOurs = -32016
 func (s *streamable) answer(ctx context.Context, res *http.Response, c *call) error {
 	defer func() { res.Body.Close() }()
 	if res.StatusCode/100 != 2 {
-		return refused(res)
+		return ofSession(refused(res), res.Request.Header)
 	}
 	if isInitialize(c.message) {
 		if err := s.begun(res.Header); err != nil {
