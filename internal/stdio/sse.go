@@ -65,7 +65,7 @@ func (s *sse) ask(ctx context.Context, c *call) error {
 func (s *sse) tell(ctx context.Context, m message) error {
 	for again := false; ; again = true {
 		t := s.standing()
-		if ofItsSession(m) && (t == nil || m.Kind == jsonrpc.Response && !t.asked.take(keyOf(m.ID))) {
+		if ofItsSession(m) && (t == nil || m.Kind == jsonrpc.Response && (m.ID == nil || !t.asked.take(keyOf(m.ID)))) {
 			return nil
 		}
 		t, err := s.ready(ctx)

@@ -349,3 +349,24 @@ func TestThoseWhoWaitShareOneTry(t *testing.T) {
 		s.end(t.Context())
 	})
 }
+
+// TestReplyWithoutAnIDTakesNobodysPlace holds that it is not taken for that to
+// the server's request 0.
+func TestReplyWithoutAnIDTakesNobodysPlace(t *testing.T) {
+	t.Parallel()
+	var sent []string
+	s, _ := oldBy(t, routeFunc(func(req *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(req.Body)
+		sent = append(sent, string(body))
+		return answered(202, "", "")(req)
+	}))
+	st := standingOn(t, s)
+	s.stream = st
+	st.heed([]byte(request(0, "roots/list")))
+	for _, m := range []string{`{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"what"}}`, result(0)} {
+		if err := s.tell(t.Context(), messageOf(m)); err != nil {
+			t.Error(err)
+		}
+	}
+	wantList(t, "sent", sent, result(0))
+}
