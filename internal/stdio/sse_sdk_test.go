@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 type oldHouse struct {
 	*house
 	srv   *httptest.Server
+	posts sync.RWMutex // held while one is answered
 	inner atomic.Pointer[mcp.SSEHandler]
 }
 
@@ -43,7 +45,14 @@ func newOldHouse(t *testing.T) *oldHouse {
 		return says(fmt.Sprintf("%v by %v", name.Content["name"], model.Model)), nil, nil
 	})
 	h.restart()
-	h.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.inner.Load().ServeHTTP(w, r) }))
+	h.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			h.posts.RLock()
+			defer h.posts.RUnlock()
+			defer http.NewResponseController(w).Flush()
+		}
+		h.inner.Load().ServeHTTP(w, r)
+	}))
 	h.srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	h.srv.StartTLS()
 	t.Cleanup(h.srv.Close)
@@ -53,8 +62,11 @@ func newOldHouse(t *testing.T) *oldHouse {
 	return h
 }
 
-// restart has the server forget all its sessions.
+// restart has the server forget all its sessions. What it has begun to do it has
+// said to have taken.
 func (h *oldHouse) restart() {
+	h.posts.Lock()
+	defer h.posts.Unlock()
 	h.inner.Store(mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return h.Server }, nil))
 	if h.srv != nil {
 		h.srv.CloseClientConnections()
