@@ -3,6 +3,7 @@ package stdio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -34,10 +35,26 @@ func (e *eras) askModern(ctx context.Context, c *call) error {
 	}
 	s, lendErr := e.lend(ctx, c)
 	if lendErr != nil {
-		e.o.Log.Debug("the server refused both a modern request and an initialize")
+		e.o.Log.Debug("the server refused a modern request, and has begun no session", "error", lendErr)
 		return err
 	}
 	return s.ask(ctx, c)
+}
+
+var errModern = errors.New("the server is modern")
+
+// probe asks who it is that has refused c. Its error is nil only of a server that
+// refuses that likewise: it has not carried out c, which others than it may have
+// refused, or the server for what is in it.
+func (e *eras) probe(ctx context.Context, meta json.RawMessage) error {
+	_, err := e.exchange(ctx, requestOf(e.newID(), "server/discover", object(member{"_meta", object(triple(meta)...)})))
+	switch {
+	case e.modern.Load():
+		return errModern
+	case legacyRefusal(err):
+		return nil
+	}
+	return err
 }
 
 // notModern is what a client is told that asks a legacy server who it is. The
@@ -63,6 +80,9 @@ func (e *eras) lend(ctx context.Context, c *call) (*lent, error) {
 		return s, nil
 	}
 	params, _ := jsonrpc.Object(c.Params) // they have been read before
+	if err := e.probe(ctx, params["_meta"]); err != nil {
+		return nil, err
+	}
 	meta, _ := jsonrpc.Object(params["_meta"])
 	who := meta[metaClient]
 	if who == nil {

@@ -121,10 +121,12 @@ func TestModernCallIsNotSentTwice(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first, refusal string
 		told           string
+		asked          int
 	}{
-		"refused by itself":              {"", mine, "it broke half way"},
-		"refused by a modern server":     {"server/discover", mine, "it broke half way"},
-		"refused on the way to a server": {"tools/list", nobodys, "400"},
+		"refused by itself":              {"", mine, "it broke half way", 1},
+		"refused by a modern server":     {"server/discover", mine, "it broke half way", 2},
+		"refused on the way to a server": {"tools/list", nobodys, "400", 2},
+		"refused on the way at once":     {"", nobodys, "400", 2}, // and the server asked who it is
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,17 +140,15 @@ func TestModernCallIsNotSentTwice(t *testing.T) {
 				answers(http.StatusOK, typeJSON, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":{"supportedVersions":["2026-07-28","2025-11-25"],"protocolVersion":"2025-11-25","capabilities":{}}}`)(w, r)
 			})
 			c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
-			asked := 1
 			if tt.first != "" {
 				c.say(modernAsk(`1`, tt.first, ``))
 				c.hear()
-				asked++
 			}
 			c.say(modernCall(`2`, `"greet"`, `{}`))
 			if got := c.hear(); !strings.Contains(got, `"id":2,"error"`) || !strings.Contains(got, tt.told) {
 				t.Error(got)
 			}
-			want(t, "requests", len(f.route.urls()), asked)
+			want(t, "requests", len(f.route.urls()), tt.asked)
 			c.say(modernAsk(`3`, "server/discover", ``))
 			if got := c.hear(); !strings.Contains(got, `"supportedVersions":["2026-07-28"`) {
 				t.Errorf("the server is taken for a legacy one: %s", got)
