@@ -61,7 +61,7 @@ func (b *Bridge) deliverEach(raw []byte, on *call) (wrong error) {
 // misspoken deals with what the server said and is no message. If it must have
 // been meant as the response of on there will be no other.
 func (b *Bridge) misspoken(raw []byte, on *call, err error) error {
-	f := &failure{code: errorCode, line: "the server sent what is not a JSON-RPC message: is the URL that of an MCP endpoint?", err: err}
+	f := misspoke(err)
 	b.o.Log.Debug("the server sent what is no message: dropped", "reason", err)
 	if on != nil && json.Valid(raw) {
 		if id, ok := glanceAt(raw).response(); ok && keyOf(id) == on.key && b.calls.settle(on) {

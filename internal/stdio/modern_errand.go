@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"strconv"
 	"sync"
 
@@ -18,16 +19,25 @@ type errand struct {
 	// other gets everything else; nil drops it.
 	other func(m jsonrpc.Message, raw []byte) error
 
-	once sync.Once
+	once  sync.Once
+	wrong error // the outcome, if the response is no message
 }
 
-// take takes what the server says to an errand.
+// take takes what the server says to an errand. An error without an id can only
+// be for it, as in [Bridge.respond].
 func (d *errand) take(raw []byte, c *call) error {
 	m, err := jsonrpc.Parse(raw)
 	switch {
 	case err != nil:
-		return err
-	case m.Kind == jsonrpc.Response && m.ID != nil && keyOf(m.ID) == keyOf(c.ID):
+		f := misspoke(err)
+		if json.Valid(raw) {
+			if id, ok := glanceAt(raw).response(); ok && keyOf(id) == keyOf(c.ID) {
+				d.once.Do(func() { d.wrong = f })
+				c.settle()
+			}
+		}
+		return f
+	case m.Kind == jsonrpc.Response && (m.ID == nil && m.Result == nil || m.ID != nil && keyOf(m.ID) == keyOf(c.ID)):
 		d.once.Do(func() { err = d.finish(m, raw) })
 		c.settle()
 		return err
@@ -37,13 +47,22 @@ func (d *errand) take(raw []byte, c *call) error {
 	return nil
 }
 
+// misspoke says that what came is no message, for which err is the reason.
+func misspoke(err error) *failure {
+	return &failure{code: codeOurs, line: "the server sent what is not a JSON-RPC message: is the URL that of an MCP endpoint?", err: err}
+}
+
 // send runs an errand. It returns once the response has been taken.
 func (e *eras) send(ctx context.Context, m message, d *errand) error {
 	c := newCall(ctx, m)
 	defer c.cancel(nil)
 	e.own.Store(c, d)
 	defer e.own.Delete(c)
-	return e.wire(c.ctx, c)
+	err := e.wire(c.ctx, c)
+	if d.wrong != nil {
+		return d.wrong
+	}
+	return err
 }
 
 // exchange sends a request of ours and returns the response, which may be an
