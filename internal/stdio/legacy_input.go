@@ -63,7 +63,8 @@ func (t *translator) more(ctx context.Context, c *call, dressed []byte, wanted j
 }
 
 // inputs asks the client all that the server wants to know, at once, and returns
-// the responses by the server's names.
+// the responses by the server's names. If they are not waited for any more, it
+// withdraws what it has asked.
 func (t *translator) inputs(ctx context.Context, c *call, requests json.RawMessage) (json.RawMessage, error) {
 	wanted, err := jsonrpc.Object(requests)
 	switch {
@@ -80,7 +81,7 @@ func (t *translator) inputs(ctx context.Context, c *call, requests json.RawMessa
 			return nil, err
 		}
 		ids[i], answers[i] = t.e.newID(), make(chan message, 1)
-		defer t.await(ids[i], answers[i])()
+		defer t.await(c, ids[i], answers[i])()
 		if err := t.e.out(requestOf(ids[i], q.Method, q.Params).raw, c); err != nil {
 			return nil, err
 		}
@@ -120,17 +121,21 @@ func (t *translator) can(capability string) bool {
 	return err == nil && had[capability] != nil && string(had[capability]) != "null"
 }
 
-// await has the response to what the client is asked go to a channel, until what
-// it returns is called.
-func (t *translator) await(id []byte, to chan<- message) (done func()) {
+// await has the response to what the client is asked for c go to a channel, until
+// what it returns is called. That tells the client if none has come.
+func (t *translator) await(c *call, id []byte, to chan<- message) (done func()) {
 	key := keyOf(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.asked[key] = to
 	return func() {
 		t.mu.Lock()
-		defer t.mu.Unlock()
+		_, open := t.asked[key]
 		delete(t.asked, key)
+		t.mu.Unlock()
+		if open {
+			_ = t.e.out(notificationOf("notifications/cancelled", object(member{"requestId", id})).raw, c) // it is a message
+		}
 	}
 }
 

@@ -170,7 +170,8 @@ func TestServerThatWantsToKnowMoreIsTold(t *testing.T) {
 	}
 }
 
-// A call that is cancelled while its client is asked something ends there.
+// A call that is cancelled while its client is asked something ends there, and
+// the client need not ask its user on.
 func TestCallIsCancelledWhileTheServerWantsToKnowMore(t *testing.T) {
 	t.Parallel()
 	c, bodies := modernFar(t, func(method, _ string) string {
@@ -182,13 +183,34 @@ func TestCallIsCancelledWhileTheServerWantsToKnowMore(t *testing.T) {
 	greeted(t, c)
 	c.say(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t"}}`)
 	q := messageOf(c.hear())
-	c.say(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7.0}}`, `{"jsonrpc":"2.0","id":`+string(q.ID)+`,"result":{}}`, `{"jsonrpc":"2.0","id":8,"method":"ping"}`)
+	c.say(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7.0}}`)
+	c.hears(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + string(q.ID) + `}}`)
+	c.say(`{"jsonrpc":"2.0","id":`+string(q.ID)+`,"result":{}}`, `{"jsonrpc":"2.0","id":8,"method":"ping"}`)
 	c.hears(`{"jsonrpc":"2.0","id":8,"result":{}}`)
 	rest, err := c.end()
 	if len(rest) > 0 || err != nil {
 		t.Errorf("%q, %v", rest, err)
 	}
 	want(t, "requests", len(bodies()), 2)
+}
+
+// A client that answers one of two questions with an error has the other withdrawn.
+func TestQuestionsAreWithdrawnTogether(t *testing.T) {
+	t.Parallel()
+	c, _ := modernFar(t, func(method, _ string) string {
+		if method == "tools/call" {
+			return `"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{}},"b":{"method":"elicitation/create","params":{}}}}`
+		}
+		return ""
+	})
+	greeted(t, c)
+	c.say(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"t"}}`)
+	a, b := messageOf(c.hear()), messageOf(c.hear())
+	c.say(`{"jsonrpc":"2.0","id":` + string(a.ID) + `,"error":{"code":-1,"message":"no"}}`)
+	c.hears(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + string(b.ID) + `}}`)
+	if got := c.hear(); !strings.Contains(got, `"id":7,"error":{"code":-32603`) {
+		t.Error(got)
+	}
 }
 
 // A stream of changes that breaks is opened again, and the client told to look.
