@@ -62,6 +62,24 @@ func TestStdioCallsGoOnInANewSessionOfTheServer(t *testing.T) {
 	}
 }
 
+// TestStdioLargeCallIsHealedToo: what a proxy would not hold to send it again,
+// the bridge holds in any case.
+func TestStdioLargeCallIsHealedToo(t *testing.T) {
+	t.Parallel()
+	f, b := newBridged(t)
+	b.initialize()
+	b.ask("before")
+	f.forget()
+	filler := strings.Repeat("x", 9<<20) // retry.body_limit is 8 MiB
+	b.send(`{"jsonrpc":"2.0","id":"after","method":"tools/call","params":{"name":"echo","arguments":{"key":"after","text":"to after","filler":"` + filler + `"}}}`)
+	if m := b.await(`"after"`); m.Error != nil || !strings.Contains(string(m.Result), filler) {
+		t.Fatalf("result %.200q, error %+v", m.Result, m.Error)
+	}
+	if n := f.times("after"); n != 1 {
+		t.Errorf("the call was carried out %d times", n)
+	}
+}
+
 // TestStdioCallInFlightIsCarriedOutOnce: the session, the connection or the
 // server is lost under a call that is being carried out. It is answered by an
 // error, not made again, and the calls after it succeed.

@@ -82,6 +82,10 @@ func (g *globals) stdioSetting(stderr io.Writer, o stdioOptions, env lookup) (*s
 	if s.header, err = header(s.taken, fromEnv, fromFlags); err != nil {
 		return nil, err
 	}
+	// What the client has sent is held here in any case: it may be sent again
+	// whatever its length.
+	s.cfg.Retry.BodyLimit = max(s.cfg.Retry.BodyLimit, stdio.LargestMessage)
+	s.cfg.Retry.Memory = max(s.cfg.Retry.Memory, 4*stdio.LargestMessage)
 	s.cfg.Log.Level = cmp.Or(g.logLevel, quieter(s.cfg.Log.Level))
 	s.cfg.Log.Format = cmp.Or(g.logFormat, s.cfg.Log.Format)
 	s.cfg.Access.Clients = nil // there is nobody but the one at stdin
