@@ -25,6 +25,8 @@ type eras struct {
 	modern atomic.Bool   // the server has carried out a request of the modern era: it is not taken for legacy any more
 	legacy atomic.Bool   // the server has begun a session: nothing is of the modern era any more
 
+	version atomic.Pointer[string] // of the last modern request
+
 	beginning chan struct{} // held by who finds out what the server is
 	hello     atomic.Pointer[message]
 	client    atomic.Pointer[translator]
@@ -39,10 +41,22 @@ func newEras(o Options, deliver func(raw []byte, on *call) error) upstream {
 	return e
 }
 
-// fields is what the header of a POST has beside what every one has.
+// fields is what the header of a POST has beside what every one has. What a
+// modern client tells without saying of which version that is, is of the one of
+// its last request.
 func (e *eras) fields(h http.Header, m message) {
-	if !e.legacy.Load() {
-		modernFields(h, m, &e.tools)
+	if e.legacy.Load() {
+		return
+	}
+	modernFields(h, m, &e.tools)
+	said := h[headerVersion]
+	switch {
+	case m.Kind == jsonrpc.Request && len(said) > 0:
+		e.version.Store(&said[0])
+	case m.Kind == jsonrpc.Notification && len(said) == 0 && e.hello.Load() == nil:
+		if version := e.version.Load(); version != nil {
+			versionFields(h, *version, m.Method)
+		}
 	}
 }
 
@@ -77,6 +91,9 @@ func (e *eras) isModern(c *call) bool {
 func (e *eras) tell(ctx context.Context, m message) error {
 	if t := e.client.Load(); t != nil {
 		return t.tell(m)
+	}
+	if m.Method == "notifications/cancelled" && e.hello.Load() == nil && !e.legacy.Load() {
+		return nil // it comes too late: a request under way is cancelled by closing its POST
 	}
 	err := e.next.tell(ctx, m)
 	if m.Method == "notifications/initialized" && e.turnedAway(ctx, err) {

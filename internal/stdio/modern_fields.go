@@ -65,11 +65,7 @@ func modernFields(h http.Header, m message, tools *marked) {
 	if !ok {
 		return
 	}
-	delete(h, headerSession)
-	h[headerVersion] = []string{version}
-	if isPlain(m.Method) && len(m.Method) <= mostField {
-		h[headerMethod] = []string{m.Method}
-	}
+	versionFields(h, version, m.Method)
 	name, ok := jsonrpc.Text(params[nameSource[m.Method]])
 	if m.Kind != jsonrpc.Request || !ok {
 		return
@@ -77,6 +73,15 @@ func modernFields(h http.Header, m message, tools *marked) {
 	setField(h, headerName, name)
 	if m.Method == "tools/call" {
 		paramFields(h, params["arguments"], tools.of(name))
+	}
+}
+
+// versionFields sets what every message of a modern version has.
+func versionFields(h http.Header, version, method string) {
+	delete(h, headerSession)
+	h[headerVersion] = []string{version}
+	if isPlain(method) && len(method) <= mostField {
+		h[headerMethod] = []string{method}
 	}
 }
 

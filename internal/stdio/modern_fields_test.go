@@ -3,6 +3,7 @@ package stdio
 import (
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -74,6 +75,29 @@ func TestOnlyWhatEveryReaderReadsAlikeIsRepeated(t *testing.T) {
 			t.Errorf("%s: %v", tt.raw, h)
 		}
 	}
+}
+
+// What a modern client tells goes as the request before it, but for what the
+// server knows by the end of a POST or need not know.
+func TestNotificationOfAModernClientIsOfItsVersion(t *testing.T) {
+	t.Parallel()
+	told := make(chan string, 10)
+	f := newFar(t, "HTTP/2.0", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		m := messageOf(string(body))
+		told <- m.Method + " " + r.Header.Get(headerMethod) + " " + r.Header.Get(headerVersion)
+		if m.ID == nil {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		answers(http.StatusOK, typeJSON, did(string(m.ID), m.Method))(w, r)
+	})
+	c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
+	c.say(modernAsk(`1`, "tools/list", ``))
+	c.hears(did("1", "tools/list"))
+	c.say(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, `{"jsonrpc":"2.0","method":"notifications/x"}`)
+	want(t, "asked", <-told, "tools/list tools/list 2026-07-28")
+	want(t, "told", <-told, "notifications/x notifications/x 2026-07-28")
 }
 
 func TestArgumentsAreRepeatedAsTheToolSays(t *testing.T) {
@@ -148,6 +172,15 @@ func TestToolThatMarksItsArgumentsWronglyIsNotShown(t *testing.T) {
 			t.Errorf("%s:\n%s", schema, got)
 		}
 	}
+}
+
+func TestToolWhoseMarksAreGoneIsForgotten(t *testing.T) {
+	t.Parallel()
+	var k marked
+	k.learn([]byte(`{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"r":{"type":"string","x-mcp-header":"R"}}}}]}`))
+	want(t, "bound", len(k.of("x")), 1)
+	k.learn([]byte(`{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"r":{"type":"string"}}}}]}`))
+	want(t, "bound", len(k.of("x")), 0)
 }
 
 func TestMemoryOfToolsIsBounded(t *testing.T) {

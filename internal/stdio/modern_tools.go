@@ -32,6 +32,12 @@ func (k *marked) of(tool string) []binding {
 	return k.tools[tool]
 }
 
+func (k *marked) empty() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.tools) == 0
+}
+
 // set remembers the bindings of a tool in place of those that it had.
 func (k *marked) set(tool string, all []binding) {
 	k.mu.Lock()
@@ -82,7 +88,7 @@ func sizeOf(tool string, all []binding) int {
 // learn takes from the result of a tools/list what is to be repeated, and
 // returns the result without the tools that say that in a forbidden way.
 func (k *marked) learn(result json.RawMessage) json.RawMessage {
-	if !bytes.Contains(result, []byte(headerMark)) {
+	if !bytes.Contains(result, []byte(headerMark)) && k.empty() {
 		return result
 	}
 	members, err := jsonrpc.Object(result)
