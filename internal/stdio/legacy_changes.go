@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
@@ -13,6 +14,8 @@ import (
 const (
 	mostSubscribed = 1024    // resources that a client can subscribe to
 	mostURI        = 8 << 10 // bytes of the URI of one
+
+	mostUnbegun = 5 * time.Second // that a subscription waits for the client to say that it is initialized
 )
 
 // changes is what a legacy client is told of without asking: that a list has
@@ -22,6 +25,9 @@ type changes struct {
 	t         *translator
 	lists     []string // that the server tells of
 	resources bool     // it takes subscriptions
+
+	once  sync.Once
+	begun chan struct{} // closed when there may be a stream
 
 	mu      sync.Mutex
 	uris    map[string]bool
@@ -38,7 +44,7 @@ type subscriber struct {
 }
 
 func newChanges(t *translator, can map[string]json.RawMessage) *changes {
-	x := &changes{t: t, uris: map[string]bool{}, wake: make(chan struct{}, 1)}
+	x := &changes{t: t, begun: make(chan struct{}), uris: map[string]bool{}, wake: make(chan struct{}, 1)}
 	for _, list := range []string{"tools", "prompts", "resources"} {
 		how, _ := jsonrpc.Object(can[list]) // or the server has none
 		if string(how["listChanged"]) == "true" {
@@ -65,10 +71,28 @@ func (t *translator) subscribe(ctx context.Context, c *call) error {
 		t.changes.drop(uri)
 		return t.reply(c, []byte("{}"))
 	}
+	if err := t.changes.ready(ctx); err != nil {
+		return err
+	}
 	if err := t.changes.add(ctx, uri); err != nil {
 		return err
 	}
 	return t.reply(c, []byte("{}"))
+}
+
+// ready waits until there may be a stream. Clients that are quick subscribe a
+// moment before they say that they are initialized, others never say it.
+func (x *changes) ready(ctx context.Context) error {
+	late := time.NewTimer(mostUnbegun)
+	defer late.Stop()
+	select {
+	case <-x.begun:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-late.C:
+		return &failure{code: invalidRequest, line: "the client subscribes to a resource, but has not sent notifications/initialized, before which it is told of nothing"}
+	}
 }
 
 // add subscribes to a resource, and returns when the server has agreed.

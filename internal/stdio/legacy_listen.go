@@ -28,6 +28,7 @@ type subscription struct {
 // run keeps a stream open on which the server tells what the client wants to be
 // told, until ctx ends. One that is to tell more is opened before the last is closed.
 func (x *changes) run(ctx context.Context) {
+	x.once.Do(func() { close(x.begun) })
 	ctx, stop := context.WithCancel(ctx)
 	defer x.streams.Wait()
 	defer stop()

@@ -251,11 +251,25 @@ func TestChangesAreListenedForAgain(t *testing.T) {
 			}
 		})
 		c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
-		c.say(hello, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+		c.say(hello)
 		c.hears(`{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true},"resources":{"subscribe":true}},"serverInfo":{"name":"server","version":"unknown"}}}`)
-		want(t, "first", <-streams, `{"toolsListChanged":true}`)
 		subscribe := func(id, uri string) string {
 			return `{"jsonrpc":"2.0","id":` + id + `,"method":"resources/subscribe","params":{"uri":"` + uri + `"}}`
+		}
+		c.say(subscribe("9", "x:early")) // and nothing follows that it could wait for
+		if got := c.hear(); !strings.Contains(got, `"id":9,"error":{"code":-32600`) {
+			t.Error(got)
+		}
+		c.say(subscribe("10", "x:soon"))
+		synctest.Wait()
+		c.say(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+		c.hears(`{"jsonrpc":"2.0","id":10,"result":{}}`)
+		c.say(`{"jsonrpc":"2.0","id":11,"method":"resources/unsubscribe","params":{"uri":"x:soon"}}`)
+		c.hears(`{"jsonrpc":"2.0","id":11,"result":{}}`)
+		for n := range streams { // of which those before may tell more
+			if n == `{"toolsListChanged":true}` {
+				break
+			}
 		}
 		c.say(subscribe("1", "x:less"))
 		c.hears(`{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"the server does not take a subscription to this resource"}}`)
