@@ -19,8 +19,7 @@ import (
 // concurrently, and not after the method of upstream that it is called for has
 // returned.
 func (b *Bridge) deliver(raw []byte, on *call) error {
-	raw = bytes.TrimPrefix(raw, byteOrderMark)
-	m, err := jsonrpc.Parse(raw)
+	m, raw, err := parse(bytes.TrimPrefix(raw, byteOrderMark))
 	if err != nil {
 		return b.misspoken(raw, on, err)
 	}
@@ -32,7 +31,7 @@ func (b *Bridge) deliver(raw []byte, on *call) error {
 		b.respond(m, raw, on)
 		return nil
 	case jsonrpc.Request:
-		if b.o.ToolTimeout > 0 {
+		if b.o.ToolTimeout > 0 && m.Method != "ping" { // which asks nobody anything
 			b.calls.ask(keyOf(m.ID), on)
 		}
 	case jsonrpc.Notification:

@@ -44,6 +44,8 @@ func TestWhatTheServerSaysReachesTheClientOnce(t *testing.T) {
 		"response and error":             {says: []string{did("1", "m"), `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`}, want: []string{did("1", "m")}},
 		"of another request":             {says: []string{did("2", "m")}, want: []string{ourError("1", noResponse)}},
 		"of a string":                    {says: []string{did(`"1"`, "m")}, want: []string{ourError("1", noResponse)}},
+		"error that is null beside it":   {says: []string{`{"jsonrpc":"2.0","id":1,"result":{"a":[1.0]},"error":null}`}, want: []string{`{"id":1,"jsonrpc":"2.0","result":{"a":[1.0]}}`}},
+		"result that is null beside it":  {says: []string{`{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":-1,"message":"x"}}`}, want: []string{`{"error":{"code":-1,"message":"x"},"id":1,"jsonrpc":"2.0"}`}},
 		"written in another way":         {says: []string{did("1.0", "m")}, want: []string{did("1", "m")}},
 		"error without an id":            {says: []string{`{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"x"}}`}, want: []string{`{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"x"}}`}},
 		"error with no id at all":        {says: []string{` { "jsonrpc":"2.0","error":{"code":-1,"message":"x"}}`}, want: []string{` {"id":1, "jsonrpc":"2.0","error":{"code":-1,"message":"x"}}`}},

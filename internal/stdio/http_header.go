@@ -81,7 +81,7 @@ func (s *streamable) begun(h http.Header) error {
 // negotiated takes the version of the protocol from the response to an
 // initialize, before the client has it and says more.
 func (s *streamable) negotiated(raw []byte) {
-	m, err := jsonrpc.Parse(raw)
+	m, _, err := parse(raw)
 	if err != nil || m.Kind != jsonrpc.Response {
 		return
 	}

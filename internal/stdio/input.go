@@ -64,13 +64,13 @@ func (in *input) read(ctx context.Context) error {
 
 // line takes one line: a message or, in MCP 2025-03-26, a batch of them.
 func (in *input) line(ctx context.Context, line []byte) error {
-	m, err := jsonrpc.Parse(line)
+	m, line, err := parse(line)
 	switch {
 	case err != nil:
 		return in.malformed(ctx, line, err)
 	case m.Kind == jsonrpc.Batch:
 		return eachOf(line, func(element []byte) error {
-			m, err := jsonrpc.Parse(element)
+			m, element, err := parse(element)
 			if err != nil || m.Kind == jsonrpc.Batch {
 				return in.malformed(ctx, element, err)
 			}
@@ -111,6 +111,9 @@ func (in *input) malformed(ctx context.Context, b []byte, err error) error {
 
 func (in *input) refuse(ctx context.Context, g *glance, line string) error {
 	id, ok := g.request()
+	if id, ok := g.response(); ok {
+		return in.misreply(ctx, id, line)
+	}
 	if !ok {
 		in.b.o.Log.Warn("what the client sent is no message, and has no id to answer: dropped", "reason", line)
 		return nil
@@ -118,6 +121,18 @@ func (in *input) refuse(ctx context.Context, g *glance, line string) error {
 	in.b.o.Log.Warn("what the client sent is no message: refused", "reason", line)
 	m := message{Message: jsonrpc.Message{Kind: jsonrpc.Request, ID: id}}
 	return in.pass(ctx, arrival{message: m, wrong: &failure{code: invalidRequest, line: line}})
+}
+
+// misreply has the server told that there is no reply to its request of that id:
+// else it would wait for one, and the call with it that it has asked for.
+func (in *input) misreply(ctx context.Context, id json.RawMessage, line string) error {
+	in.b.o.Log.Warn("what the client replied is no message: the server is told of an error instead", "reason", line)
+	raw := jsonrpc.ErrorBody(id, invalidRequest, "what the client replied is not a JSON-RPC response", nil)
+	m, err := jsonrpc.Parse(raw)
+	if err != nil { // its id is one that no server can have given
+		return nil
+	}
+	return in.pass(ctx, arrival{message: message{m, raw}})
 }
 
 // pass hands a on as soon as so much may be in flight.

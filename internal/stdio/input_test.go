@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
@@ -67,8 +68,8 @@ func TestInputThatIsNoMessageIsRefusedOrDropped(t *testing.T) {
 		"no method":                       {in: `{"jsonrpc":"2.0","id":1}`, want: []string{refusedAs("1", "jsonrpc: the message has none of method, result and error")}},
 		"method is no string":             {in: `{"jsonrpc":"2.0","id":1,"method":1}`, want: []string{refusedAs("1", "jsonrpc: the method is not a string")}},
 		"method and result":               {in: `{"jsonrpc":"2.0","id":1,"method":"m","result":1}`, want: []string{refusedAs("1", "jsonrpc: the message has more than one of method, result and error")}},
-		"result and error":                {in: `{"jsonrpc":"2.0","id":1,"result":1,"error":{}}`},
-		"response of version 1.0":         {in: `{"jsonrpc":"1.0","id":1,"result":1}`},
+		"result and error":                {in: `{"jsonrpc":"2.0","id":1,"result":1,"error":{}}`, sent: []string{"response 1"}}, // an error, for the server waits
+		"response of version 1.0":         {in: `{"jsonrpc":"1.0","id":1,"result":1}`, sent: []string{"response 1"}},
 		"invalid UTF-8":                   {in: "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{\"a\":\"\xff\"}}", want: []string{refusedAs("1", noJSON)}},
 		"invalid UTF-8 in the id":         {in: "{\"jsonrpc\":\"2.0\",\"id\":\"\xff\",\"method\":\"m\"}"},
 		"lone surrogate in the id":        {in: `{"jsonrpc":"2.0","id":"\ud800","method":"m"}`, want: []string{did(`"\ud800"`, "m")}, sent: []string{"m"}},
@@ -237,5 +238,39 @@ func TestIDsAreTheSameHoweverTheyAreWritten(t *testing.T) {
 			t.Errorf("%s is the same as %s", id, other)
 		}
 		keys[key] = id
+	}
+}
+
+// The server waits for a reply: it is told that there will be none, or what the
+// client must have meant.
+func TestReplyThatIsNotStrictReachesTheServer(t *testing.T) {
+	t.Parallel()
+	const refused = `{"jsonrpc":"2.0","id":"e","error":{"code":-32600,"message":"what the client replied is not a JSON-RPC response"}}`
+	for in, want := range map[string]string{
+		`{"jsonrpc":"2.0","id":"e","result":{"a":1.0},"error":null}`:                `{"id":"e","jsonrpc":"2.0","result":{"a":1.0}}`,
+		`{"error":{"code":1,"message":"m"},"result":null,"jsonrpc":"2.0","id":"e"}`: `{"error":{"code":1,"message":"m"},"id":"e","jsonrpc":"2.0"}`,
+		`[{"jsonrpc":"2.0","id":"e","error":null,"result":null}]`:                   `{"id":"e","jsonrpc":"2.0","result":null}`,
+		`{"jsonrpc":"2.0","id":"e","result":1,"error":{}}`:                          refused,
+		`{"id":"e","result":{},"error":null}`:                                       refused,
+		`{"jsonrpc":"2.0","id":"e","result":{},"result":{}}`:                        refused,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &fake{asking: func(ctx context.Context, f *fake, c *call) error {
+				f.deliver([]byte(elicit), c)
+				return hangs(ctx, f, c)
+			}}
+			b := bridged(t, c, Options{ToolTimeout: time.Minute})
+			b.say(tool)
+			b.hears(elicit)
+			time.Sleep(time.Hour)
+			b.say(in)
+			synctest.Wait()
+			if c.raw[len(c.raw)-1] != want {
+				t.Errorf("%s: the server was sent %q", in, c.raw)
+			}
+			if got := b.hear(); !strings.Contains(got, "no sign of life") {
+				t.Errorf("%s: %s", in, got)
+			}
+		})
 	}
 }

@@ -26,7 +26,7 @@ type errand struct {
 // take takes what the server says to an errand. An error without an id can only
 // be for it, as in [Bridge.respond].
 func (d *errand) take(raw []byte, c *call) error {
-	m, err := jsonrpc.Parse(raw)
+	m, raw, err := parse(raw)
 	switch {
 	case err != nil:
 		f := misspoke(err)

@@ -17,6 +17,10 @@ type clock struct {
 	asked int           // requests of the server's on the call's stream that wait for the client, likewise
 }
 
+// mostHalt is how long all clocks stand still at most for one thing that the
+// client is asked: it may never reply.
+const mostHalt = 10 * time.Minute
+
 // halt is when all clocks stand still: while the client is asked something of
 // which nobody can tell to which call it belongs. The zero value is ready.
 type halt struct {
@@ -58,7 +62,7 @@ func (h *halt) stood() time.Duration {
 	if h.asked == 0 {
 		return h.total
 	}
-	return h.total + time.Since(h.since)
+	return h.total + min(time.Since(h.since), mostHalt)
 }
 
 // left returns how long there is at least until the clock runs out: it is to be
@@ -70,7 +74,7 @@ func (k *clock) left() time.Duration {
 		return k.limit
 	}
 	left := k.limit - (time.Since(k.last) - (k.all.stood() - k.stood))
-	if k.all.asked > 0 {
+	if k.all.asked > 0 && time.Since(k.all.since) < mostHalt {
 		left = max(left, min(time.Second, k.limit)) // it stands still
 	}
 	return left

@@ -170,6 +170,43 @@ func TestClockStandsStillWhileTheServerWaitsForTheClient(t *testing.T) {
 			}
 		})
 	})
+	t.Run("and not for a ping", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			f := &fake{asking: func(ctx context.Context, f *fake, c *call) error {
+				c.left()
+				f.deliver([]byte(serversOwn), c)
+				return hangs(ctx, f, c)
+			}}
+			c := bridged(t, f, Options{ToolTimeout: time.Minute})
+			time.AfterFunc(time.Hour, c.stop)
+			start := time.Now()
+			c.say(tool)
+			c.hears(serversOwn)
+			if got, took := c.hear(), time.Since(start); !strings.Contains(got, "no sign of life") || took != time.Minute {
+				t.Errorf("after %v: %s", took, got)
+			}
+		})
+	})
+	t.Run("nor for ever, if nobody knows for which call", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			f := &fake{asking: hangs, hearing: func(ctx context.Context, f *fake) {
+				f.deliver([]byte(elicit), nil)
+				<-ctx.Done()
+			}}
+			c := bridged(t, f, Options{ToolTimeout: time.Minute})
+			c.say(saidBegun)
+			c.hears(elicit)
+			time.Sleep(2 * mostHalt)
+			time.AfterFunc(time.Hour, c.stop)
+			start := time.Now()
+			c.say(tool)
+			if got, took := c.hear(), time.Since(start); !strings.Contains(got, "no sign of life") || took != time.Minute {
+				t.Errorf("after %v: %s", took, got)
+			}
+		})
+	})
 	t.Run("until it waits no more", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
