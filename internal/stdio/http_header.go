@@ -19,10 +19,6 @@ const (
 	typeStream = "text/event-stream"
 )
 
-// firstSessionless is the first version of the protocol that has no sessions.
-// Versions are dates, and compare as strings.
-const firstSessionless = "2026-07-28"
-
 const (
 	mostSession = 1 << 10 // bytes of a session's id
 	mostVersion = 64
@@ -95,10 +91,6 @@ func (s *streamable) negotiated(raw []byte) {
 		s.version = version
 	}
 }
-
-// sessionless reports whether a request is of a version that has neither
-// sessions nor streams that can be resumed.
-func sessionless(h http.Header) bool { return h.Get(headerVersion) >= firstSessionless }
 
 // visible reports whether s is visible ASCII, and at most so long.
 func visible(s string, most int) bool {

@@ -64,9 +64,7 @@ func (t *translator) reply(c *call, value []byte) error {
 func (t *translator) welcome(params json.RawMessage) []byte {
 	members, _ := jsonrpc.Object(params) // or it has said none
 	version, _ := jsonrpc.Text(members["protocolVersion"])
-	switch version {
-	case "2024-11-05", "2025-03-26", "2025-06-18", newestLegacy:
-	default:
+	if !legacyVersion(version) {
 		version = newestLegacy
 	}
 	return insert(t.greeting, whole(t.greeting), member{"protocolVersion", quoted(version)})

@@ -90,10 +90,10 @@ func (e *eras) translate(ctx context.Context, hello message) (*translator, bool)
 	t := newTranslator(e, hello)
 	res, err := e.exchange(ctx, requestOf(e.newID(), "server/discover", object(member{"_meta", object(t.who...)})))
 	if err != nil || !t.greet(res.Result) {
-		e.o.Log.Debug("the server does not say that it is one of MCP " + modernVersionOf)
+		e.o.Log.Debug("the server does not say that it is one of MCP " + newestModern)
 		return nil, false
 	}
-	e.o.Log.Debug("the server speaks MCP " + modernVersionOf + " only: translating for the client")
+	e.o.Log.Debug("the server speaks MCP " + newestModern + " only: translating for the client")
 	e.client.Store(t)
 	return t, true
 }
@@ -101,7 +101,7 @@ func (e *eras) translate(ctx context.Context, hello message) (*translator, bool)
 func newTranslator(e *eras, hello message) *translator {
 	params, _ := jsonrpc.Object(hello.Params) // the server will miss what there is not
 	t := &translator{e: e, pending: map[string]context.CancelFunc{}, asked: map[string]chan<- message{}}
-	t.who = []member{{metaVersion, quoted(modernVersionOf)}}
+	t.who = []member{{metaVersion, quoted(newestModern)}}
 	if who := params["clientInfo"]; who != nil {
 		t.who = append(t.who, member{metaClient, who})
 	}
@@ -120,7 +120,7 @@ func (t *translator) greet(result json.RawMessage) bool {
 		return false
 	}
 	var versions []string
-	if json.Unmarshal(found["supportedVersions"], &versions) != nil || !slices.Contains(versions, modernVersionOf) {
+	if json.Unmarshal(found["supportedVersions"], &versions) != nil || !slices.Contains(versions, newestModern) {
 		return false
 	}
 	capabilities := found["capabilities"]

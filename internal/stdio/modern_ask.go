@@ -13,6 +13,61 @@ import (
 // mostPages is how many pages of a list are asked for to find one tool.
 const mostPages = 32
 
+// askModern sends a request of the modern era to a server of which nothing is
+// known yet.
+func (e *eras) askModern(ctx context.Context, c *call) error {
+	if e.legacy.Load() { // somebody is about to find out
+		if s, err := e.lend(ctx, c); err == nil {
+			return s.ask(ctx, c)
+		}
+	}
+	err := e.first(ctx, c)
+	if err == nil || e.modern.Load() || !legacyRefusal(err) || answeredCall(err, c) {
+		return err
+	}
+	if c.Method == "server/discover" {
+		return notModern(c, err)
+	}
+	s, lendErr := e.lend(ctx, c)
+	if lendErr != nil {
+		e.o.Log.Debug("the server refused a modern request, and has begun no session", "error", lendErr)
+		return err
+	}
+	return s.ask(ctx, c)
+}
+
+var errModern = errors.New("the server is modern")
+
+// probe asks who it is that has refused a request. Its error is nil only of a
+// server that knows nothing of that, either, and so has not begun the request;
+// else it may be a gateway that has refused it, or what is in it is the reason.
+func (e *eras) probe(ctx context.Context, meta json.RawMessage) error {
+	if e.modern.Load() {
+		return errModern
+	}
+	_, err := e.exchange(ctx, requestOf(e.newID(), "server/discover", object(member{"_meta", object(triple(meta)...)})))
+	switch {
+	case e.modern.Load():
+		return errModern
+	case legacyRefusal(err):
+		return nil
+	}
+	return err
+}
+
+// notModern is what a client is told that asks a legacy server who it is. The
+// code is that of a server that does not know the method: the only answer on
+// which every client of both eras initializes ("Backward Compatibility" of "stdio").
+func notModern(c *call, err error) error {
+	version, _ := modernVersion(c.Params)
+	return &failure{
+		code: codeNoMethod,
+		line: "the server speaks no version of MCP without an initialize, as " + version + " is: initialize it, or use a client that does",
+		data: map[string]any{"supported": legacyVersions(), "requested": version},
+		err:  err,
+	}
+}
+
 // wire sends a request. If the server refuses a tool's call because the header
 // does not repeat an argument, it has its list asked for, and the call sent once
 // more: what was refused so was not begun.

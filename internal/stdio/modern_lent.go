@@ -3,7 +3,6 @@ package stdio
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
@@ -16,58 +15,6 @@ import (
 type lent struct {
 	e       *eras
 	version string
-}
-
-// askModern sends a request of the modern era to a server of which nothing is
-// known yet.
-func (e *eras) askModern(ctx context.Context, c *call) error {
-	if e.legacy.Load() { // somebody is about to find out
-		if s, err := e.lend(ctx, c); err == nil {
-			return s.ask(ctx, c)
-		}
-	}
-	err := e.first(ctx, c)
-	if err == nil || e.modern.Load() || !legacyRefusal(err) || answeredCall(err, c) {
-		return err
-	}
-	if c.Method == "server/discover" {
-		return notModern(c, err)
-	}
-	s, lendErr := e.lend(ctx, c)
-	if lendErr != nil {
-		e.o.Log.Debug("the server refused a modern request, and has begun no session", "error", lendErr)
-		return err
-	}
-	return s.ask(ctx, c)
-}
-
-var errModern = errors.New("the server is modern")
-
-// probe asks who it is that has refused c. Its error is nil only of a server that
-// refuses that likewise: it has not carried out c, which others than it may have
-// refused, or the server for what is in it.
-func (e *eras) probe(ctx context.Context, meta json.RawMessage) error {
-	_, err := e.exchange(ctx, requestOf(e.newID(), "server/discover", object(member{"_meta", object(triple(meta)...)})))
-	switch {
-	case e.modern.Load():
-		return errModern
-	case legacyRefusal(err):
-		return nil
-	}
-	return err
-}
-
-// notModern is what a client is told that asks a legacy server who it is. The
-// code is that of a server that does not know the method: the only answer on
-// which every client of both eras initializes ("Backward Compatibility" of "stdio").
-func notModern(c *call, err error) error {
-	version, _ := modernVersion(c.Params)
-	return &failure{
-		code: codeNoMethod,
-		line: "the server speaks no version of MCP without an initialize, as " + version + " is: initialize it, or use a client that does",
-		data: map[string]any{"supported": []string{newestLegacy, "2025-06-18", "2025-03-26", "2024-11-05"}, "requested": version},
-		err:  err,
-	}
 }
 
 // lend begins a session in place of the client that has sent c.

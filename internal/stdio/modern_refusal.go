@@ -11,14 +11,12 @@ import (
 // Codes of errors by which a server shows that it is modern ("Error Codes" of
 // MCP 2026-07-28), and those of JSON-RPC that matter here.
 const (
-	codeMismatch    = -32020 // header and body differ
-	codeCapability  = -32021 // the client has not declared what the request takes
-	codeVersion     = -32022 // a version that the server does not speak
-	codeNoMethod    = -32601
-	codeParams      = -32602
-	codeInternal    = -32603
-	newestLegacy    = "2025-11-25"
-	modernVersionOf = firstSessionless // what the bridge speaks to modern servers by itself
+	codeMismatch   = -32020 // header and body differ
+	codeCapability = -32021 // the client has not declared what the request takes
+	codeVersion    = -32022 // a version that the server does not speak
+	codeNoMethod   = -32601
+	codeParams     = -32602
+	codeInternal   = -32603
 )
 
 // errorOf returns the error in a JSON-RPC response, its code 0 if there is none.
