@@ -91,6 +91,13 @@ func (s *calls) ask(key string, c *call) {
 	s.wait(c, 1)
 }
 
+// asking reports whether the server waits for the client.
+func (s *calls) asking() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked) > 0
+}
+
 // reply takes note that the client has replied, or need not any more.
 func (s *calls) reply(key string) {
 	s.mu.Lock()

@@ -31,7 +31,7 @@ func (b *Bridge) deliver(raw []byte, on *call) error {
 		b.respond(m, raw, on)
 		return nil
 	case jsonrpc.Request:
-		if b.o.ToolTimeout > 0 && m.Method != "ping" { // which asks nobody anything
+		if m.Method != "ping" { // which asks nobody anything
 			b.calls.ask(keyOf(m.ID), on)
 		}
 	case jsonrpc.Notification:
@@ -100,9 +100,6 @@ func (b *Bridge) respond(m jsonrpc.Message, raw []byte, on *call) {
 // makes progress, wherever that came, or that the server has withdrawn what it
 // had asked.
 func (b *Bridge) signOfLife(m jsonrpc.Message) {
-	if b.o.ToolTimeout <= 0 {
-		return
-	}
 	switch m.Method {
 	case "notifications/progress":
 		if key := keyIn(m.Params, "progressToken"); key != "" {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
-	"golang.org/x/sync/semaphore"
 )
 
 func TestClientThatReadsLateMissesNothing(t *testing.T) {
@@ -78,7 +77,8 @@ func TestRoomIsGivenBack(t *testing.T) {
 			t.Errorf("the server saw %d messages", got)
 		}
 		for name, room := range map[string]bool{
-			"calls": c.b.in.calls.TryAcquire(mostCalls), "told": c.b.in.told.TryAcquire(mostTold), "bytes": c.b.in.bytes.TryAcquire(mostBytes),
+			"calls": c.b.in.calls.messages.TryAcquire(mostCalls), "their bytes": c.b.in.calls.bytes.TryAcquire(mostBytes),
+			"told": c.b.in.told.messages.TryAcquire(mostTold), "its bytes": c.b.in.told.bytes.TryAcquire(mostBytes),
 		} {
 			if !room {
 				t.Errorf("of the room for %s some is lost", name)
@@ -108,7 +108,7 @@ func TestReaderWaitsWhenTooMuchIsInFlight(t *testing.T) {
 				in := &input{
 					b:     newBridge(Options{}, func(*Bridge) upstream { return nil }),
 					lines: newLines(strings.NewReader(strings.Repeat(tt.line+"\n", 20)), mostMessage), to: to,
-					calls: semaphore.NewWeighted(3), told: semaphore.NewWeighted(4), bytes: semaphore.NewWeighted(1000),
+					calls: newRoom(3, 1000), told: newRoom(4, 1000),
 				}
 				go func() { ended <- in.read(ctx) }()
 				passed := func() (n int, last arrival) {
@@ -137,4 +137,64 @@ func TestReaderWaitsWhenTooMuchIsInFlight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Calls that take all the room wait for a reply that stands behind another call:
+// it is read all the same.
+func TestReplyIsReadThoughThereIsNoRoomForCalls(t *testing.T) {
+	t.Parallel()
+	for name, crowd := range map[string]func(*Bridge){
+		"calls": func(b *Bridge) { b.in.calls.messages.TryAcquire(mostCalls - 1) },
+		"bytes": func(b *Bridge) { b.in.calls.bytes.TryAcquire(mostBytes - int64(len(tool))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				replied := make(chan struct{})
+				f := &fake{
+					asking: func(_ context.Context, f *fake, c *call) error {
+						c.left()
+						if c.Method == "tools/call" {
+							f.deliver([]byte(elicit), c)
+							<-replied
+						}
+						return f.answer(c)
+					},
+					telling: func(context.Context, *fake, message) error { close(replied); return nil },
+				}
+				c := bridged(t, f, Options{})
+				time.AfterFunc(time.Hour, c.stop)
+				synctest.Wait()
+				crowd(c.b)
+				c.say(tool)
+				c.hears(elicit)
+				start := time.Now()
+				c.say(ask("2", "m"), elicited)
+				c.hears(string(errorFor(&call{message: messageWith("2")}, errCrowded)), did("1", "tools/call"))
+				if took := time.Since(start); took != patience {
+					t.Errorf("after %v", took)
+				}
+				c.say(ask("3", "m")) // there is room again
+				c.hears(did("3", "m"))
+			})
+		})
+	}
+}
+
+// Nobody is refused for being early: without a question of the server's a
+// request waits for as long as the others take.
+func TestRequestWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{asking: func(_ context.Context, f *fake, c *call) error {
+			c.left()
+			time.Sleep(10 * patience)
+			return f.answer(c)
+		}}
+		c := bridged(t, f, Options{})
+		synctest.Wait()
+		c.b.in.calls.messages.TryAcquire(mostCalls - 1)
+		c.say(ask("1", "m"), ask("2", "m"))
+		c.hears(did("1", "m"), did("2", "m"))
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 	"golang.org/x/sync/semaphore"
@@ -14,9 +15,13 @@ import (
 // What of the client's is in flight at most: beyond it nothing is read.
 const (
 	mostCalls = 4096
-	mostTold  = 4096 // notifications and responses
-	mostBytes = 256 << 20
+	mostTold  = 4096      // notifications and responses
+	mostBytes = 256 << 20 // of either
 )
+
+// patience is how long a request waits for room while the server waits for the
+// client: the reply may be behind it, and calls that take the room wait for that.
+const patience = 10 * time.Second
 
 // Codes of JSON-RPC 2.0, 5.1.
 const (
@@ -39,7 +44,15 @@ type input struct {
 	lines *lines
 	to    chan<- arrival
 
-	calls, told, bytes *semaphore.Weighted
+	calls, told room
+}
+
+// room is that for requests, or for what is told. Each has its own: what is told
+// is soon over, and requests may wait for it.
+type room struct{ messages, bytes *semaphore.Weighted }
+
+func newRoom(messages, bytes int64) room {
+	return room{semaphore.NewWeighted(messages), semaphore.NewWeighted(bytes)}
 }
 
 // read reads until the end of the input, which it returns as nil, or of ctx.
@@ -137,16 +150,16 @@ func (in *input) misreply(ctx context.Context, id json.RawMessage, line string) 
 
 // pass hands a on as soon as so much may be in flight.
 func (in *input) pass(ctx context.Context, a arrival) error {
-	slots := in.told
 	if a.Kind == jsonrpc.Request {
-		slots = in.calls
 		a.calls = 1
 	}
 	a.size = int64(len(a.raw))
-	if err := slots.Acquire(ctx, 1); err != nil {
-		return err
+	err := in.admit(ctx, a)
+	if errors.Is(err, errCrowded) { // which is told at once
+		a = arrival{message: message{Message: a.Message}, wrong: errCrowded}
+		err = in.admit(ctx, a)
 	}
-	if err := in.bytes.Acquire(ctx, a.size); err != nil {
+	if err != nil {
 		return err
 	}
 	select {
@@ -157,14 +170,53 @@ func (in *input) pass(ctx context.Context, a arrival) error {
 	}
 }
 
+var errCrowded = &failure{code: errorCode, line: "too many requests are under way, and the server waits for replies: this one was not sent. Hint: try again later"}
+
+// admit waits until there is room for a.
+func (in *input) admit(ctx context.Context, a arrival) error {
+	r := in.roomOf(a)
+	if err := in.acquire(ctx, r.messages, 1, a.calls > 0); err != nil {
+		return err
+	}
+	err := in.acquire(ctx, r.bytes, a.size, a.calls > 0)
+	if err != nil {
+		r.messages.Release(1)
+	}
+	return err
+}
+
+// acquire waits for n of s. For a request it fails with errCrowded rather than
+// keep a reply from being read.
+func (in *input) acquire(ctx context.Context, s *semaphore.Weighted, n int64, request bool) error {
+	if !request {
+		return s.Acquire(ctx, n)
+	}
+	for !s.TryAcquire(n) {
+		waiting, cancel := context.WithTimeout(ctx, patience)
+		err := s.Acquire(waiting, n)
+		cancel()
+		switch {
+		case err == nil, ctx.Err() != nil:
+			return err
+		case in.b.calls.asking():
+			return errCrowded
+		}
+	}
+	return nil
+}
+
+func (in *input) roomOf(a arrival) room {
+	if a.calls > 0 {
+		return in.calls
+	}
+	return in.told
+}
+
 // release takes note that a is not in flight any more.
 func (in *input) release(a arrival) {
-	in.bytes.Release(a.size)
-	if a.calls > 0 {
-		in.calls.Release(1)
-	} else {
-		in.told.Release(1)
-	}
+	r := in.roomOf(a)
+	r.bytes.Release(a.size)
+	r.messages.Release(1)
 }
 
 // eachOf calls take with each element of the array b, which is valid JSON.

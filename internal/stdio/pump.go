@@ -60,7 +60,7 @@ func (b *Bridge) dispatch(a arrival) {
 		return
 	case a.Kind == jsonrpc.Response:
 		told := b.inOrder(a)
-		if a.ID != nil && b.o.ToolTimeout > 0 {
+		if a.ID != nil {
 			key := keyOf(a.ID)
 			b.work.Go(func() { <-told; b.calls.reply(key) })
 		}
@@ -114,9 +114,7 @@ func (b *Bridge) ask(c *call) {
 	defer c.cancel(nil)
 	err := b.up.ask(c.ctx, c)
 	c.left()
-	if c.clock != nil {
-		b.calls.forget(c)
-	}
+	b.calls.forget(c)
 	if !b.calls.settle(c) {
 		return
 	}

@@ -22,8 +22,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // Transport is how the server is spoken to.
@@ -101,7 +99,7 @@ func (b *Bridge) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 	arrivals, read := make(chan arrival), make(chan error, 1)
 	b.in = &input{
 		b: b, lines: newLines(in, mostMessage), to: arrivals,
-		calls: semaphore.NewWeighted(mostCalls), told: semaphore.NewWeighted(mostTold), bytes: semaphore.NewWeighted(mostBytes),
+		calls: newRoom(mostCalls, mostBytes), told: newRoom(mostTold, mostBytes),
 	}
 	go func() { read <- b.in.read(b.ctx) }()
 	err := b.pump(ctx, arrivals, read)
