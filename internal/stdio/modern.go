@@ -137,14 +137,14 @@ func (e *eras) proved(raw []byte, on *call) {
 	if _, ok := modernVersion(on.Params); !ok {
 		return
 	}
-	if m, err := jsonrpc.Parse(raw); err == nil && m.Kind == jsonrpc.Response && m.Result != nil {
+	if m, _, err := parse(raw); err == nil && m.Kind == jsonrpc.Response && m.Result != nil {
 		e.modern.Store(true)
 	}
 }
 
 // listed takes from the response to a tools/list what concerns the header.
 func (e *eras) listed(raw []byte) []byte {
-	m, err := jsonrpc.Parse(raw)
+	m, raw, err := parse(raw)
 	if err != nil || m.Kind != jsonrpc.Response || m.Result == nil {
 		return raw
 	}

@@ -81,7 +81,7 @@ func (e *eras) wire(ctx context.Context, c *call) error {
 
 func mismatched(err error) bool {
 	var r *refusal
-	return errors.As(err, &r) && r.status == http.StatusBadRequest && errorOf(r.body).Code == codeMismatch
+	return errors.As(err, &r) && r.status == http.StatusBadRequest && errorOf(r.body).code == codeMismatch
 }
 
 // relearn asks for the list of tools, as whom c is of. It reports whether the

@@ -19,23 +19,10 @@ const (
 	codeInternal   = -32603
 )
 
-// errorOf returns the error in a JSON-RPC response, its code 0 if there is none.
-func errorOf(raw []byte) (e struct {
-	Code int             `json:"code"`
-	Data json.RawMessage `json:"data"`
-}) {
-	members, err := jsonrpc.Object(raw)
-	if err != nil || members["error"] == nil {
-		return e
-	}
-	_ = json.Unmarshal(members["error"], &e) // or there is none that can be read
-	return e
-}
-
 // modernRefusal reports whether r, which refuses an initialize, is how a server
 // refuses it that is modern only.
 func modernRefusal(r *refusal) bool {
-	switch code := errorOf(r.body).Code; r.status {
+	switch code := errorOf(r.body).code; r.status {
 	case http.StatusBadRequest:
 		return code == codeVersion || code == codeMismatch || code == codeCapability || code == codeParams
 	case http.StatusNotFound:
@@ -54,12 +41,12 @@ func legacyRefusal(err error) bool {
 	e := errorOf(r.body)
 	switch r.status {
 	case http.StatusBadRequest:
-		if e.Code == codeVersion {
-			return onlyLegacy(e.Data)
+		if e.code == codeVersion {
+			return onlyLegacy(e.data)
 		}
-		return e.Code != codeMismatch && e.Code != codeCapability && e.Code != codeParams
+		return e.code != codeMismatch && e.code != codeCapability && e.code != codeParams
 	case http.StatusNotFound:
-		return e.Code != codeNoMethod
+		return e.code != codeNoMethod
 	case http.StatusMethodNotAllowed:
 		return true
 	}
@@ -74,7 +61,7 @@ func answeredCall(err error, c *call) bool {
 		return false
 	}
 	m, err := jsonrpc.Parse(r.body)
-	return err == nil && m.Kind == jsonrpc.Response && m.ID != nil && keyOf(m.ID) == keyOf(c.ID) && errorOf(r.body).Code != codeVersion
+	return err == nil && m.Kind == jsonrpc.Response && m.ID != nil && keyOf(m.ID) == keyOf(c.ID) && errorOf(r.body).code != codeVersion
 }
 
 // onlyLegacy reports whether the data of an unsupported version names others, of

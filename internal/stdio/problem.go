@@ -1,7 +1,6 @@
 package stdio
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,21 +71,11 @@ func (r *refusal) answer(c *call) []byte {
 // errorFor returns the JSON-RPC error that the server refused c with, for the id
 // of c, whatever id it said itself; nil if its body is none.
 func (r *refusal) errorFor(c *call) []byte {
-	body := bytes.TrimPrefix(r.body, byteOrderMark)
-	m, err := jsonrpc.Parse(body)
-	if err != nil || m.Kind != jsonrpc.Response || m.Result != nil {
+	raw, _, ok := spokenIn(r.body)
+	if !ok {
 		return nil
 	}
-	at := memberAt(body, "error")
-	members, err := jsonrpc.Object(body[at.from:at.to])
-	if err != nil {
-		return nil
-	}
-	var code int
-	if _, ok := jsonrpc.Text(members["message"]); !ok || json.Unmarshal(members["code"], &code) != nil {
-		return nil
-	}
-	return underID(body, m.ID, c.ID)
+	return underID(raw, nil, c.ID)
 }
 
 // line says what the server answered.

@@ -47,6 +47,7 @@ func TestEveryFailureIsToldInOneLine(t *testing.T) {
 		"retry":                        {err: &refusal{status: 429, retryAfter: 90 * time.Second}, want: line("the server answered 429 Too Many Requests (try again in 1m30s)")},
 		"redirect":                     {err: &refusal{status: 301, location: "https://u:p@other.example/x?secret#f"}, want: line("the server answered 301 Moved Permanently: it has moved to https://other.example/x, use that URL")},
 		"JSON-RPC error":               {err: text(404, "application/json", ` {"jsonrpc":"2.0","id":"server-error","error":{"code":-32601,"message":"no such <method>","data":[1]}}`), want: ` {"jsonrpc":"2.0","id":"x","error":{"code":-32601,"message":"no such <method>","data":[1]}}`},
+		"JSON-RPC error beside null":   {err: text(400, "application/json", `{"jsonrpc":"2.0","id":null,"result":null,"error":{"code":1,"message":"m"}}`), want: `{"error":{"code":1,"message":"m"},"id":"x","jsonrpc":"2.0"}`},
 		"JSON-RPC error without an id": {err: text(400, "application/json", `{"jsonrpc":"2.0","error":{"code":1,"message":"m"},"id":null}`), want: `{"jsonrpc":"2.0","error":{"code":1,"message":"m"},"id":"x"}`},
 		"JSON-RPC error of any type":   {err: text(400, "text/plain", `{"jsonrpc":"2.0","id":5,"error":{"code":1,"message":"m"}}`), want: `{"jsonrpc":"2.0","id":"x","error":{"code":1,"message":"m"}}`},
 		"error that is no object":      {err: text(400, "", `{"jsonrpc":"2.0","id":5,"error":"m"}`), want: line("the server answered 400 Bad Request")},

@@ -106,13 +106,16 @@ func TestProblemsOfTheOlderTransportKeepWhatIsKnown(t *testing.T) {
 	f := neither(o, r, errors.New("x")).(*failure)
 	want(t, "line", f.line, "the server answered 404 Not Found: first; as a server of MCP 2024-11-05 it was not reached either: explained")
 	want(t, "data", fmt.Sprintf("%s", f.data), doc)
+	f = neither(o, &refusal{status: 400, body: []byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":""}}`)}, nil).(*failure)
+	want(t, "line of an error without words", f.line, "the server answered 400 Bad Request; as a server of MCP 2024-11-05 it was not reached either")
+	want(t, "code of an error without words", f.code, codeOurs)
 	for body, said := range map[string]string{
 		`{"jsonrpc":"2.0","id":null,"error":{"code":-1,"message":"m"}}`: "-1 m true", `{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"m","data":{}}}`: "-1 m true",
-		`{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":""}}`: "-", `{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":"m"}}`: "-",
+		`{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":""}}`: "-1  true", `{"jsonrpc":"2.0","id":1,"error":{"code":"x","message":"m"}}`: "-",
 		`{"jsonrpc":"2.0","id":1,"result":{}}`: "-", `{"jsonrpc":"2.0","method":"m","error":{"code":-1,"message":"m"}}`: "-", `{"error":{"code":-1,"message":"m"}}`: "-", ``: "-",
 	} {
-		code, message, ok := spokenError([]byte(body))
-		if got := fmt.Sprint(code, " ", message, " ", ok); got != said && (ok || said != "-") {
+		_, e, ok := spokenIn([]byte(body))
+		if got := fmt.Sprint(e.code, " ", e.message, " ", ok); got != said && (ok || said != "-") {
 			t.Errorf("%s: %s", body, got)
 		}
 	}

@@ -1,11 +1,6 @@
 package stdio
 
-import (
-	"encoding/json"
-	"time"
-
-	"github.com/injectproxy/injectproxy/internal/jsonrpc"
-)
+import "time"
 
 // gone says that there is no stream in the place of the one that was lost.
 func gone(o Options, last error) error {
@@ -21,8 +16,8 @@ func neither(o Options, first *refusal, second error) error {
 	line, _ := told(o, second)
 	f := ours("%s; as a server of MCP 2024-11-05 it was not reached either%s", first.line(), line)
 	f.data = first.problem()
-	if code, message, ok := spokenError(first.body); ok {
-		f.code, f.line = code, message+" ("+f.line+")"
+	if _, e, ok := spokenIn(first.body); ok && e.message != "" {
+		f.code, f.line = e.code, e.message+" ("+f.line+")"
 	}
 	return f
 }
@@ -42,19 +37,4 @@ func told(o Options, err error) (line string, data any) {
 		}
 	}
 	return ": " + line, data
-}
-
-// spokenError returns the JSON-RPC error that a body is.
-func spokenError(body []byte) (code int, message string, ok bool) {
-	m, err := jsonrpc.Parse(body)
-	if err != nil || m.Kind != jsonrpc.Response || m.Result != nil {
-		return 0, "", false
-	}
-	at := memberAt(body, "error")
-	members, err := jsonrpc.Object(body[at.from:at.to])
-	if err != nil {
-		return 0, "", false
-	}
-	message, ok = jsonrpc.Text(members["message"])
-	return code, message, ok && json.Unmarshal(members["code"], &code) == nil && message != ""
 }

@@ -47,7 +47,7 @@ func (e *eras) initialize(ctx context.Context, c *call) error {
 // knowsNoInitialize reports whether a response to an initialize is the error of
 // a server that knows no such request.
 func knowsNoInitialize(raw []byte) bool {
-	switch errorOf(raw).Code {
+	switch errorOf(raw).code {
 	case codeVersion, codeMismatch, codeCapability, codeNoMethod:
 		return true
 	}
@@ -57,7 +57,7 @@ func knowsNoInitialize(raw []byte) bool {
 // perhapsModern reports whether it is worth asking who it is that refuses an
 // initialize by r. Not all servers use the code that they should.
 func perhapsModern(r *refusal) bool {
-	return modernRefusal(r) || r.status == http.StatusBadRequest && errorOf(r.body).Code != 0
+	return modernRefusal(r) || r.status == http.StatusBadRequest && errorOf(r.body).code != 0
 }
 
 // turnedAway finds out, when a server has answered an initialize but refuses

@@ -93,7 +93,7 @@ func (t *translator) inputs(ctx context.Context, c *call, requests json.RawMessa
 			return nil, context.Cause(ctx)
 		case m := <-answers[i]:
 			if m.Result == nil {
-				return nil, &failure{code: codeInternal, line: "the server wanted to know something of the client, which answered with an error", data: errorIn(m.raw)}
+				return nil, &failure{code: codeInternal, line: "the server wanted to know something of the client, which answered with an error", data: errorMember(m.raw)}
 			}
 			responses[i] = member{name, slices.Clone(m.Result)}
 		}
@@ -139,8 +139,8 @@ func (t *translator) await(c *call, id []byte, to chan<- message) (done func()) 
 	}
 }
 
-// errorIn returns the error of a response, as it stands.
-func errorIn(raw []byte) any {
+// errorMember returns the error of a response, as it stands.
+func errorMember(raw []byte) any {
 	members, err := jsonrpc.Object(raw)
 	if err != nil || members["error"] == nil {
 		return nil

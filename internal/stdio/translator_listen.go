@@ -3,7 +3,6 @@ package stdio
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"sync"
@@ -177,14 +176,8 @@ func (s *subscription) finish(m jsonrpc.Message, raw []byte) error {
 	if m.Result != nil {
 		return nil
 	}
-	var said struct {
-		Error struct {
-			Code    int    `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	_ = json.Unmarshal(raw, &said) // an error that cannot be read is one all the same
-	s.err = &failure{code: cmp.Or(said.Error.Code, codeInternal), line: "the server does not take the subscription: " + said.Error.Message}
+	said := errorOf(raw) // one that cannot be read is an error all the same
+	s.err = &failure{code: cmp.Or(said.code, codeInternal), line: "the server does not take the subscription: " + said.message}
 	return nil
 }
 
