@@ -30,6 +30,8 @@ type streamable struct {
 	target  *url.URL      // where it is for now, home if it has not said another place
 	session string        // that the server has given, "" for none
 	version string        // of the protocol, once it is negotiated
+	former  string        // session that another has taken the place of, as long as the server knows it
+	hangUp  func()        // ends the stream of the server's own messages that is open
 	deaf    chan struct{} // closed when nothing comes unasked any more; nil before listen
 }
 
@@ -88,6 +90,9 @@ func (s *streamable) tell(ctx context.Context, m message) error {
 	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {
 		return refused(res)
+	}
+	if m.Method == "notifications/initialized" {
+		s.begin()
 	}
 	if mediaType(res.Header) != typeStream { // which might not end, and those behind m wait
 		spend(res)

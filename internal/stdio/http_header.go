@@ -67,9 +67,13 @@ func (s *streamable) begun(h http.Header) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.session
 	s.session, s.version = "", ""
 	if len(given) == 1 {
 		s.session = given[0]
+	}
+	if before != "" && before != s.session {
+		s.former = before
 	}
 	return nil
 }

@@ -2,9 +2,11 @@ package stdio
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,4 +228,40 @@ func TestEndIsTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSecondSessionTakesThePlaceOfTheFirst holds that a client may initialize
+// again: what the server says in the new session arrives, and the old one ends.
+func TestSecondSessionTakesThePlaceOfTheFirst(t *testing.T) {
+	both(t, func(t *testing.T, proto string) {
+		var sessions atomic.Int32
+		seen := make(chan string, 100)
+		f := newFar(t, proto, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			session := r.Header.Get("Mcp-Session-Id")
+			switch {
+			case r.Method == http.MethodGet:
+				say(w, "id: 1\ndata: "+strings.Replace(note, "message", "in "+session, 1)+"\n\n")
+				<-r.Context().Done()
+			case r.Method == http.MethodDelete:
+				seen <- "DELETE " + session
+			case strings.Contains(string(body), `"initialize"`):
+				w.Header().Set("Mcp-Session-Id", fmt.Sprint("s", sessions.Add(1)))
+				answers(200, typeJSON, did("0", "initialize"))(w, r)
+			default:
+				w.WriteHeader(http.StatusAccepted)
+			}
+		})
+		c := run(t, New(Options{URL: f.s.o.URL, Route: f.route, Log: testLog(t)}))
+		for _, session := range []string{"s1", "s2", "s3"} {
+			c.say(begin)
+			c.hears(begun)
+			c.say(saidBegun)
+			c.hears(strings.Replace(note, "message", "in "+session, 1))
+		}
+		c.end()
+		for _, session := range []string{"s1", "s2", "s3"} {
+			want(t, "ended", <-seen, "DELETE "+session)
+		}
+	})
 }
