@@ -68,7 +68,7 @@ func (b *Bridge) watch(c *call) {
 	if !c.clock.runsOut(c.ctx) {
 		return
 	}
-	f := &failure{code: errorCode, line: "the tool gave no sign of life for " + c.clock.limit.String() +
+	f := &failure{code: codeOurs, line: "the tool gave no sign of life for " + c.clock.limit.String() +
 		", so the call was cancelled: it may have been carried out. Hint: --tool-timeout allows more time"}
 	if !b.calls.settle(c) {
 		return

@@ -90,7 +90,7 @@ func (b *Bridge) respond(m jsonrpc.Message, raw []byte, on *call) {
 	}
 	raw, err := b.shown(c, m, raw)
 	if err != nil {
-		b.out.write(errorFor(c, &failure{code: errorCode, line: err.Error()}))
+		b.out.write(errorFor(c, &failure{code: codeOurs, line: err.Error()}))
 		return
 	}
 	b.out.write(underID(raw, m.ID, c.ID))

@@ -10,11 +10,6 @@ import (
 	"strconv"
 )
 
-// codeOurs is that of errors of the bridge's own, and of the proxy's. Of the codes
-// that JSON-RPC leaves to servers, MCP leaves -32000 to -32019 to
-// implementations; SDKs mean a closed connection or a time-out by the low ones.
-const codeOurs = -32016
-
 // answer reads the server's answer to a request, and closes it. It returns nil
 // where there is nothing wrong with it, and the response may have come.
 func (s *streamable) answer(ctx context.Context, res *http.Response, c *call) error {

@@ -23,12 +23,6 @@ const (
 // client: the reply may be behind it, and calls that take the room wait for that.
 const patience = 10 * time.Second
 
-// Codes of JSON-RPC 2.0, 5.1.
-const (
-	invalidRequest = -32600
-	invalidParams  = -32602
-)
-
 // arrival is a message of the client's, or what is wrong with one whose id can
 // be answered.
 type arrival struct {
@@ -133,14 +127,14 @@ func (in *input) refuse(ctx context.Context, g *glance, line string) error {
 	}
 	in.b.o.Log.Warn("what the client sent is no message: refused", "reason", line)
 	m := message{Message: jsonrpc.Message{Kind: jsonrpc.Request, ID: id}}
-	return in.pass(ctx, arrival{message: m, wrong: &failure{code: invalidRequest, line: line}})
+	return in.pass(ctx, arrival{message: m, wrong: &failure{code: codeInvalid, line: line}})
 }
 
 // misreply has the server told that there is no reply to its request of that id:
 // else it would wait for one, and the call with it that it has asked for.
 func (in *input) misreply(ctx context.Context, id json.RawMessage, line string) error {
 	in.b.o.Log.Warn("what the client replied is no message: the server is told of an error instead", "reason", line)
-	raw := jsonrpc.ErrorBody(id, invalidRequest, "what the client replied is not a JSON-RPC response", nil)
+	raw := jsonrpc.ErrorBody(id, codeInvalid, "what the client replied is not a JSON-RPC response", nil)
 	m, err := jsonrpc.Parse(raw)
 	if err != nil { // its id is one that no server can have given
 		return nil
@@ -170,7 +164,7 @@ func (in *input) pass(ctx context.Context, a arrival) error {
 	}
 }
 
-var errCrowded = &failure{code: errorCode, line: "too many requests are under way, and the server waits for replies: this one was not sent. Hint: try again later"}
+var errCrowded = &failure{code: codeOurs, line: "too many requests are under way, and the server waits for replies: this one was not sent. Hint: try again later"}
 
 // admit waits until there is room for a.
 func (in *input) admit(ctx context.Context, a arrival) error {

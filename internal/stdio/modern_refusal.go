@@ -8,17 +8,6 @@ import (
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
-// Codes of errors by which a server shows that it is modern ("Error Codes" of
-// MCP 2026-07-28), and those of JSON-RPC that matter here.
-const (
-	codeMismatch   = -32020 // header and body differ
-	codeCapability = -32021 // the client has not declared what the request takes
-	codeVersion    = -32022 // a version that the server does not speak
-	codeNoMethod   = -32601
-	codeParams     = -32602
-	codeInternal   = -32603
-)
-
 // modernRefusal reports whether r, which refuses an initialize, is how a server
 // refuses it that is modern only.
 func modernRefusal(r *refusal) bool {

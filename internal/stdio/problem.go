@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -12,16 +11,13 @@ import (
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
-// errorCode is that of errors of the bridge's own.
-const errorCode = -32016
-
 // mostQuoted is how much of what a server says is told in a line.
 const mostQuoted = 200
 
 // Why a call is not waited for any more.
 var (
-	errEnding    = &failure{code: errorCode, line: "injectproxy ended before the server answered: the request may have been carried out"}
-	errUnsent    = &failure{code: errorCode, line: "injectproxy ended before it sent the request"}
+	errEnding    = &failure{code: codeOurs, line: "injectproxy ended before the server answered: the request may have been carried out"}
+	errUnsent    = &failure{code: codeOurs, line: "injectproxy ended before it sent the request"}
 	errWithdrawn = errors.New("the client has withdrawn the request")
 )
 
@@ -29,7 +25,7 @@ var (
 func errorFor(c *call, f *failure) []byte {
 	code := f.code
 	if code == 0 {
-		code = errorCode
+		code = codeOurs
 	}
 	return jsonrpc.ErrorBody(c.ID, code, oneLine(f.line), f.data)
 }
@@ -83,7 +79,7 @@ func (r *refusal) line() string {
 	line := r.Error()
 	switch said := r.said(); {
 	case r.location != "":
-		line += ": it has moved to " + withoutQuery(r.location) + ", use that URL"
+		line += ": it has moved to " + r.location + ", use that URL"
 	case said != "":
 		line += ": " + said
 	}
@@ -151,14 +147,4 @@ func short(method string) string {
 		method = method[:64]
 	}
 	return strings.ToValidUTF8(oneLine(method), "")
-}
-
-// withoutQuery returns a URL as it may be shown: its query may be a secret.
-func withoutQuery(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "another URL"
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return u.String()
 }

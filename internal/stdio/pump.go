@@ -87,7 +87,7 @@ func (b *Bridge) start(a arrival) {
 		wrong = b.forbidden(a.message)
 	}
 	if wrong == nil && !b.calls.add(c) {
-		wrong = &failure{code: invalidRequest, line: "the id is that of another request that is under way"}
+		wrong = &failure{code: codeInvalid, line: "the id is that of another request that is under way"}
 	}
 	if wrong != nil {
 		c.cancel(nil)
@@ -204,7 +204,7 @@ func (b *Bridge) forbidden(m message) *failure {
 	}
 	members, err := jsonrpc.Object(m.raw)
 	if err != nil || foldedTwice(members, "method") || foldedTwice(members, "params") {
-		return &failure{code: invalidRequest, line: "a name in the message is one of MCP but for its case, so that it cannot be told what it asks for"}
+		return &failure{code: codeInvalid, line: "a name in the message is one of MCP but for its case, so that it cannot be told what it asks for"}
 	}
 	if m.Method != "tools/call" {
 		return nil
@@ -213,5 +213,5 @@ func (b *Bridge) forbidden(m message) *failure {
 	if ok && b.o.Tools(name) {
 		return nil
 	}
-	return &failure{code: invalidParams, line: "Unknown tool: " + oneLine(name)}
+	return &failure{code: codeParams, line: "Unknown tool: " + oneLine(name)}
 }

@@ -91,7 +91,7 @@ func (x *changes) ready(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-late.C:
-		return &failure{code: invalidRequest, line: "the client subscribes to a resource, but has not sent notifications/initialized, before which it is told of nothing"}
+		return &failure{code: codeInvalid, line: "the client subscribes to a resource, but has not sent notifications/initialized, before which it is told of nothing"}
 	}
 }
 

@@ -46,7 +46,7 @@ type refusal struct {
 	mediaType  string // of the body, without parameters
 	body       []byte // its beginning
 	retryAfter time.Duration
-	location   string // of a redirect that was not followed
+	location   string // of a redirect that was not followed, without what may be secret
 }
 
 // Error implements error. It quotes nothing of the body.
