@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"internal/config":      {"internal/match"},
 	"internal/entratest":   nil,
 	"internal/eventstream": nil,
+	"internal/gate":        {"internal/eventstream", "internal/jsonrpc", "internal/verify"},
 	"internal/inject":      {"internal/match", "internal/token"},
 	"internal/jsonrpc":     nil,
 	"internal/match":       nil,
@@ -57,6 +58,7 @@ var rooms = map[string][]string{
 	"internal/telemetry":   {"internal/record"},
 	"internal/token":       nil,
 	"internal/trust":       nil,
+	"internal/verify":      nil,
 }
 
 // holders are the packages that hold a body for longer than it takes to pass it

@@ -1,0 +1,28 @@
+package gate
+
+import (
+	"net/http"
+
+	"github.com/injectproxy/injectproxy/internal/verify"
+)
+
+// exchange is one request on its way through the gate, each stage of which
+// leaves here what the later ones need.
+type exchange struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	seen *Request
+
+	route   *route
+	caller  *verify.Caller // nil: anonymous
+	message *message       // what the body says; nil without one
+	session session        // that the request belongs to; zero: none
+}
+
+// enter takes a request for a route through the stages. Each of them returns
+// false if it has answered.
+func (g *Gate) enter(x *exchange) {
+	if g.choose(x) && g.authenticate(x) && g.judge(x) && g.bound(x) {
+		g.forward(x)
+	}
+}

@@ -1,0 +1,109 @@
+// Package gate is a reverse proxy in front of MCP servers that know nothing of
+// Microsoft Entra ID: it lets in who shows a token that is valid for a route,
+// tells others where to get one, decides on each tool, resource and prompt, and
+// passes on the rest without holding a stream back.
+//
+// It refuses what it cannot judge: a message that two readers would read
+// differently is not passed on, and a list that it cannot read is not shown. The
+// caller's token never goes upstream, nor does what a caller says of who they are.
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/verify"
+)
+
+// Mode is what becomes of requests without a valid token.
+type Mode int
+
+// The modes of a route.
+const (
+	Strict     Mode = iota // a valid token is required
+	Optional               // without a token the caller is anonymous; a bad one is refused
+	Permissive             // with a bad one the caller is anonymous, too
+)
+
+// Needs are what a caller must have one of: any scope, as a user, or any role.
+// With neither, every caller has what it needs, the anonymous one included.
+type Needs struct{ Scopes, Roles []string }
+
+// Grant says what those tools, resources or prompts need whose name, or URI,
+// matches Pattern, in which * stands for any run of characters.
+type Grant struct {
+	Pattern string
+	Needs
+}
+
+// Route is one MCP server, or several that are the same.
+type Route struct {
+	Path      string        // absolute; covers itself and what is below it, by whole segments
+	Upstreams []*url.URL    // http or https. A path takes the place of Path; without one the request's stays
+	Protocol  string        // towards them: auto, 1.1, 2 or h2c
+	Timeout   time.Duration // for the header of an answer; 0: none
+	Mode      Mode
+	Needs              // of every caller that shows a token
+	Origins   []string // allowed values of Origin; a request without one is allowed always
+
+	Tools, Resources, Prompts []Grant
+	Allow                     bool // what no Grant names is allowed, else denied
+}
+
+// Shim is an authorization server's metadata and endpoints of our own, in front
+// of Entra's, for clients that Entra refuses.
+type Shim struct {
+	Client string // client id that every registration is answered with
+	HTTP   *http.Client
+}
+
+// Options are what a Gate needs. PublicURL, Routes, Verify and Log are required.
+type Options struct {
+	PublicURL *url.URL // origin that clients see, without a path
+	Hosts     []string // further values of Host that are served
+	Authority string   // base URL of Entra's authority, without a trailing slash
+	Tenants   []string
+	AppIDURI  string // what scopes are prefixed with in metadata and challenges
+	Shim      *Shim  // nil: none
+
+	Routes    []Route
+	BodyLimit int64       // bytes of a message; 0: 8 MiB
+	Upstream  *tls.Config // towards upstreams; nil trusts the system's roots
+
+	// Verify returns whom a token speaks for. An error that is not a
+	// *verify.Invalid means that it cannot be told at the moment.
+	Verify func(ctx context.Context, token string) (*verify.Caller, error)
+	Ready  func() bool // whether tokens can be verified at all; nil: always
+
+	Began, Done func(*Request) // told of each request for a route; may be nil
+	Log         *slog.Logger
+}
+
+// Request is what is known of a request for a route. It holds no secret, but
+// what a client says of itself: names are not to be trusted.
+type Request struct {
+	Start     time.Time
+	Duration  time.Duration // once it is done
+	Route     string        // its path
+	Method    string
+	Path      string // without query
+	Status    int    // sent downstream; 0 if the client left before
+	Bytes     int64  // of the body sent downstream
+	Stream    bool   // the answer is an event stream or an upgraded connection
+	Caller    *verify.Caller
+	Anonymous bool // served without a caller
+
+	Message string // method of the JSON-RPC message, "batch", or ""
+	Name    string // of the tool, resource or prompt that it is about
+	Allowed bool   // passed on
+	Denied  string // why not, a word of Denials; "" if it was passed on
+
+	Upstream string // host:port that answered, "" if none did
+	Attempts int    // upstreams that were asked
+	Lost     bool   // the upstream does not know a session that it had given
+	Late     bool   // the upstream did not answer in time, or the client left after it had been asked
+}
