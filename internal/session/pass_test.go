@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/injectproxy/injectproxy/internal/session"
@@ -184,25 +186,53 @@ func TestFailedRecoveryPassesTheOriginalAnswer(t *testing.T) {
 		for name, tt := range map[string]struct {
 			before func(http.ResponseWriter, *http.Request, []byte) bool
 			reason string
+			begun  []string // what the server saw of it
 		}{
-			"initialize 404":    {refuse(`"initialize"`, 404), "refused"},
-			"initialize 503":    {refuse(`"initialize"`, 503), "refused"},
-			"initialize 401":    {refuse(`"initialize"`, 401), "refused"},
-			"initialize reset":  {refuse(`"initialize"`, 0), "no answer"},
-			"initialize empty":  {refuse(`"initialize"`, 200), "no answer"},
-			"initialized 404":   {refuse(`notifications/initialized`, 404), "refused"},
-			"initialized reset": {refuse(`notifications/initialized`, 0), "no answer"},
+			"initialize 404":    {refuse(`"initialize"`, 404), "refused", []string{"initialize"}},
+			"initialize 503":    {refuse(`"initialize"`, 503), "refused", []string{"initialize"}},
+			"initialize 401":    {refuse(`"initialize"`, 401), "refused", []string{"initialize"}},
+			"initialize reset":  {refuse(`"initialize"`, 0), "no answer", []string{"initialize", "initialize"}},
+			"initialize empty":  {refuse(`"initialize"`, 200), "no answer", []string{"initialize"}},
+			"initialized 404":   {refuse(`notifications/initialized`, 404), "refused", []string{"initialize", "notifications/initialized"}},
+			"initialized reset": {refuse(`notifications/initialized`, 0), "no answer", []string{"initialize", "notifications/initialized", "notifications/initialized"}},
 		} {
 			t.Run(name, func(t *testing.T) {
 				srv := newServer(t, proto)
 				srv.gone = says(404, "text/plain", "the first")
 				c := newClient(t, srv).begin()
 				srv.set(func(s *server) { s.before = tt.before; clear(s.live) })
+				n := len(srv.all())
 				a := c.post(message(1, "tools/call", ""))
 				want(t, "status", a.status, 404)
 				want(t, "answer", a.body, "the first")
 				wantList(t, "events", c.told(), "accepted", "lost 404", "failed "+tt.reason)
-				want(t, "calls upstream", srv.count("tools/call"), 1)
+				wantList(t, "upstream", slices.DeleteFunc(srv.methods(n), func(rpc string) bool { return rpc == "DELETE" }), append([]string{"tools/call"}, tt.begun...)...)
+			})
+		}
+	})
+}
+
+// A server that restarts closes connections, and a message of the recovery may
+// be on its way over one of them.
+func TestRecoveryOverAConnectionThatTheServerClosesIsTriedOnAnother(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, proto string) {
+		for _, only := range []string{`"initialize"`, "notifications/initialized"} {
+			t.Run(only, func(t *testing.T) {
+				srv := newServer(t, proto)
+				c := newClient(t, srv).begin()
+				var closed atomic.Bool
+				srv.set(func(s *server) {
+					clear(s.live)
+					s.before = func(_ http.ResponseWriter, _ *http.Request, b []byte) bool {
+						if strings.Contains(string(b), only) && closed.CompareAndSwap(false, true) {
+							panic(http.ErrAbortHandler)
+						}
+						return false
+					}
+				})
+				wantIn(t, "call", c.call(), "session-2")
+				wantList(t, "events", c.told(), "accepted", "lost 404", "healed", "replayed")
 			})
 		}
 	})

@@ -3,8 +3,8 @@
 // in its place with what the client itself had sent, and sends the one message
 // that was refused again. The client keeps the id it was given.
 //
-// It refuses to repeat a message that the server may have acted on, to revive
-// a session that the client has ended, to begin one that it has not seen begin,
+// It refuses to repeat a client's message that the server may have acted on, to
+// revive a session that the client has ended, to begin one that it has not seen begin,
 // and to touch protocol versions without sessions (2026-07-28 and later). It
 // follows "Transports" of MCP 2025-03-26 to 2025-11-25.
 package session

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -23,7 +22,10 @@ func (t *transport) replace(ctx context.Context, s *session, trigger *http.Reque
 		return fresh, errOther
 	}
 	at := view{id: fresh.id, version: version}
-	if err := t.tell(ctx, trigger, at, message{method: "notifications/initialized"}); err != nil {
+	err = t.steady(ctx, func() error {
+		return t.tell(ctx, trigger, at, message{method: "notifications/initialized"})
+	})
+	if err != nil {
 		return fresh, err
 	}
 	return fresh, t.restore(ctx, trigger, at, sets)
@@ -59,7 +61,19 @@ func (t *transport) restore(ctx context.Context, trigger *http.Request, at view,
 }
 
 // initialize begins a session with what the client had sent to begin its own.
-func (t *transport) initialize(ctx context.Context, trigger *http.Request, params json.RawMessage) (upstream, error) {
+func (t *transport) initialize(ctx context.Context, trigger *http.Request, params json.RawMessage) (u upstream, err error) {
+	err = t.steady(ctx, func() error {
+		if u.id != "" { // of an answer that broke off
+			t.discardBeside(trigger, view{id: u.id})
+		}
+		u, err = t.negotiate(ctx, trigger, params)
+		return err
+	})
+	return u, err
+}
+
+// negotiate is one try of initialize.
+func (t *transport) negotiate(ctx context.Context, trigger *http.Request, params json.RawMessage) (upstream, error) {
 	id := newID()
 	res, err := t.post(ctx, trigger, view{}, message{"initialize", params}.encode(id))
 	if err != nil {
@@ -80,17 +94,4 @@ func (t *transport) initialize(ctx context.Context, trigger *http.Request, param
 		return u, &failure{reason: "refused"}
 	}
 	return u, nil
-}
-
-// failed says why a message of ours was not answered.
-func (t *transport) failed(ctx context.Context, err error) error {
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &failure{reason: "too late"}
-	case ctx.Err() != nil:
-		return errEnded
-	case t.o.Explains != nil && t.o.Explains(err):
-		return &failure{"no token", err}
-	}
-	return &failure{reason: "no answer"}
 }
