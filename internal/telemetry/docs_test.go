@@ -36,8 +36,12 @@ func complete(t testing.TB) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ofGate, err := completeGate().registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
 	all := map[string][]string{}
-	for _, f := range families {
+	for _, f := range append(families, ofGate...) {
 		labels := []string{}
 		for _, l := range f.Metric[0].Label {
 			labels = append(labels, l.GetName())
