@@ -3,6 +3,8 @@ package stdio
 import (
 	"context"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
 // How long the end may take: all of it within a second.
@@ -19,7 +21,7 @@ const (
 func (b *Bridge) finish(ctx context.Context) {
 	b.stop(errEnding)
 	for _, a := range b.order.held {
-		if a.ID != nil && a.calls > 0 {
+		if a.Kind == jsonrpc.Request {
 			b.work.Go(func() { b.out.write(errorFor(&call{message: a.message}, errUnsent)) })
 		}
 	}

@@ -61,6 +61,29 @@ func TestEndOfInputEndsTheBridge(t *testing.T) {
 	}
 }
 
+// A request that there was no room for waits for its turn to be told so, behind
+// an initialize that may have no answer.
+func TestRequestThatIsRefusedInTheQueueIsAnsweredAtTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{asking: func(ctx context.Context, f *fake, c *call) error {
+			f.deliver([]byte(elicit), nil) // what the server waits for
+			return hangs(ctx, f, c)
+		}}
+		c := bridged(t, f, Options{})
+		synctest.Wait()
+		c.b.in.calls.messages.TryAcquire(mostCalls - 1)
+		c.say(begin)
+		c.hears(elicit)
+		c.say(ask("1", "m"), `{"jsonrpc":"2.0","method":"n"}`) // which is read when that has been refused
+		got, err := c.end()
+		ended := func(id string, f *failure) string { return string(errorFor(&call{message: messageWith(id)}, f)) }
+		if want := []string{ended("0", errEnding), ended("1", errUnsent)}; err != nil || !slices.Equal(sorted(got), sorted(want)) {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+	})
+}
+
 func TestEndOfTheContextEndsTheBridgeAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, say := range map[string][]string{

@@ -76,15 +76,27 @@ func (in *input) line(ctx context.Context, line []byte) error {
 	case err != nil:
 		return in.malformed(ctx, line, err)
 	case m.Kind == jsonrpc.Batch:
-		return eachOf(line, func(element []byte) error {
-			m, element, err := parse(element)
-			if err != nil || m.Kind == jsonrpc.Batch {
-				return in.malformed(ctx, element, err)
-			}
-			return in.take(ctx, message{m, element})
-		})
+		return in.batch(ctx, line)
 	}
 	return in.take(ctx, message{m, line})
+}
+
+var errEmptyBatch = errors.New("the batch is empty")
+
+func (in *input) batch(ctx context.Context, b []byte) error {
+	empty := true
+	err := eachOf(b, func(element []byte) error {
+		empty = false
+		m, element, err := parse(element)
+		if err != nil || m.Kind == jsonrpc.Batch {
+			return in.malformed(ctx, element, err)
+		}
+		return in.take(ctx, message{m, element})
+	})
+	if empty && err == nil {
+		return in.malformed(ctx, b, errEmptyBatch)
+	}
+	return err
 }
 
 // take hands m on, unless it is what no server may be sent. MCP forbids an id

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,37 @@ func TestInputThatIsNoMessageIsRefusedOrDropped(t *testing.T) {
 				sent := f.saw()
 				if slices.Sort(sent); !slices.Equal(sent, sorted(tt.sent)) {
 					t.Errorf("the server saw %q, want %q", sent, tt.sent)
+				}
+			})
+		})
+	}
+}
+
+// Nobody can be answered: the log has to say it.
+func TestWhatIsDroppedOfTheClientsIsLogged(t *testing.T) {
+	t.Parallel()
+	const noMessage = `msg="what the client sent is no message, and has no id to answer: dropped" reason=`
+	for name, tt := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"empty batch":              {`[]`, []string{noMessage + `"the batch is empty"`}},
+		"empty batch, with blanks": {"[ \t]", []string{noMessage + `"the batch is empty"`}},
+		"nested batch":             {`[[]]`, []string{noMessage + `"the message is not a JSON-RPC request"`}},
+		"batch of nothing":         {`[null,{}]`, []string{noMessage, noMessage}},
+		"batch":                    {`[` + ask("1", "m") + `]`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log strings.Builder // written by the reader of the input alone
+				o := Options{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+				c := bridged(t, &fake{}, o)
+				c.say(tt.in)
+				c.end()
+				lines := strings.FieldsFunc(log.String(), func(r rune) bool { return r == '\n' })
+				if !slices.EqualFunc(lines, tt.want, strings.Contains) {
+					t.Errorf("logged %q, want %q", lines, tt.want)
 				}
 			})
 		})
