@@ -203,7 +203,7 @@ func (b *Bridge) forbidden(m message) *failure {
 		return nil
 	}
 	members, err := jsonrpc.Object(m.raw)
-	if err != nil || foldedTwice(members, "method") || foldedTwice(members, "params") {
+	if err != nil || jsonrpc.FoldedTwice(members, "method") || jsonrpc.FoldedTwice(members, "params") {
 		return &failure{code: codeInvalid, line: "a name in the message is one of MCP but for its case, so that it cannot be told what it asks for"}
 	}
 	if m.Method != "tools/call" {

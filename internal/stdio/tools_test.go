@@ -87,15 +87,6 @@ func TestPatternsAreNotThoseOfTheCallerAnyMore(t *testing.T) {
 	}
 }
 
-// TestMatchingALongNameIsNoWork holds that patterns of many * take no time that
-// grows with what they could match in how many ways.
-func TestMatchingALongNameIsNoWork(t *testing.T) {
-	t.Parallel()
-	if matchTool(strings.Repeat("*a", 1000)+"b", strings.Repeat("a", 100_000)) {
-		t.Error("matches")
-	}
-}
-
 func TestHiddenToolsAreTakenOutAndNoOtherByte(t *testing.T) {
 	t.Parallel()
 	const a, b, c = `{"name":"a","inputSchema":{"type":"object","name":"x","x":1e3}}`, `{ "title":"\u0062", "name" : "b" }`, `{"n\u0061me":"\u0063","x":[{"name":"hidden"}]}`

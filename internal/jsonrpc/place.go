@@ -1,0 +1,58 @@
+package jsonrpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// Place is where a value stands in a text: its first byte, and the one behind
+// its last. The zero value stands for no value.
+type Place struct{ From, To int }
+
+// MemberAt returns where the value of the last member of that name stands in an
+// object, which must be valid JSON.
+func MemberAt(object []byte, name string) (at Place) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	_, _ = d.Token() // the brace
+	for d.More() {
+		member, err := d.Token()
+		if err != nil {
+			return at
+		}
+		if v := nextAt(d); member == name {
+			at = v
+		}
+	}
+	return at
+}
+
+// ElementsAt returns where the elements of an array stand, which must be valid
+// JSON.
+func ElementsAt(array []byte) (all []Place) {
+	d := json.NewDecoder(bytes.NewReader(array))
+	_, _ = d.Token() // the bracket
+	for d.More() {
+		all = append(all, nextAt(d))
+	}
+	return all
+}
+
+// nextAt reads one value of valid JSON and returns where it stands.
+func nextAt(d *json.Decoder) Place {
+	var v json.RawMessage
+	_ = d.Decode(&v) // of valid JSON it cannot fail
+	to := int(d.InputOffset())
+	return Place{to - len(v), to}
+}
+
+// FoldedTwice reports whether members have a name that only readers that fold
+// case, as Go's encoding/json, take for this one.
+func FoldedTwice(members map[string]json.RawMessage, name string) bool {
+	for m := range members {
+		if m != name && strings.EqualFold(m, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,47 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+func TestPlaceOfAValueIsThatOfItsBytes(t *testing.T) {
+	t.Parallel()
+	object := ` {"a":1,"b":{"a":2},"\u0063" : "x" ,"a": [3, {} ,"," ] }`
+	for name, want := range map[string]string{"a": `[3, {} ,"," ]`, "b": `{"a":2}`, "c": `"x"`} {
+		if at := MemberAt([]byte(object), name); object[at.From:at.To] != want {
+			t.Errorf("%s: %q", name, object[at.From:at.To])
+		}
+	}
+	if at := MemberAt([]byte(object), "d"); at != (Place{}) {
+		t.Errorf("what is not there: %v", at)
+	}
+	array := ` [ 3, {} ,",",[ ] ] `
+	var got []string
+	for _, at := range ElementsAt([]byte(array)) {
+		got = append(got, array[at.From:at.To])
+	}
+	if b, _ := json.Marshal(got); string(b) != `["3","{}","\",\"","[ ]"]` {
+		t.Errorf("elements: %s", b)
+	}
+	if all := ElementsAt([]byte(`[ ]`)); len(all) != 0 {
+		t.Errorf("of an empty array: %v", all)
+	}
+}
+
+func TestNameThatDiffersByCaseOnlyIsSeen(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]bool{
+		`{"name":1}`: false, `{}`: false, `{"names":1}`: false, `{"name":1,"arguments":{"Name":2}}`: false,
+		`{"Name":1}`: true, `{"name":1,"NAME":2}`: true, `{"name":1,"n\u0041me":2}`: true,
+	} {
+		members, err := Object([]byte(in))
+		if err != nil || FoldedTwice(members, "name") != want {
+			t.Errorf("%s: %v, want %v", in, err, want)
+		}
+	}
+	members, _ := Object([]byte(`{"tool\u017f":[]}`))
+	if !FoldedTwice(members, "tools") {
+		t.Error("a long s is not taken for one")
+	}
+}
