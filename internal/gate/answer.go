@@ -41,7 +41,7 @@ type document struct {
 // clients take another body for the end of their session; the rest gets a problem
 // document.
 func (x *exchange) refuse(a answer) {
-	x.seen.Denied = a.denied
+	x.seen.Denied, x.seen.Problem = a.denied, a.title
 	d := document{Type: "urn:injectproxy:problem:" + a.kind, Title: a.title, Status: a.status, Detail: a.detail, Hint: a.hint}
 	h := x.w.Header()
 	h.Set("Cache-Control", "no-store")

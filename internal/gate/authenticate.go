@@ -1,27 +1,128 @@
 package gate
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
-// public answers what is open to everybody: health and metadata. It is false for
-// everything else.
-func (g *Gate) public(x *exchange) bool { return false }
-
 // authenticate finds out whom the request comes from, and whether the route lets
-// them in.
+// them in. A token counts in the header alone: anywhere else it would go on to
+// the upstream.
 func (g *Gate) authenticate(x *exchange) bool {
-	token, ok := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		x.refuse(answer{status: http.StatusUnauthorized, kind: "no-token", title: "An access token is needed", challenge: "Bearer"})
-		return false
+	credentials := x.r.Header["Authorization"]
+	switch {
+	case tokenInQuery(x.r.URL.RawQuery):
+		x.refuse(g.malformed("An access token must not be in the query"))
+	case len(credentials) > 1:
+		x.refuse(g.malformed("There is more than one Authorization header"))
+	case len(credentials) == 0:
+		return g.anonymous(x, Optional, g.noToken(x.route))
+	default:
+		return g.identify(x, credentials[0])
+	}
+	return false
+}
+
+// identify has the one credential of the request verified.
+func (g *Gate) identify(x *exchange, credential string) bool {
+	scheme, token, _ := strings.Cut(credential, " ")
+	token = strings.TrimLeft(token, " ")
+	switch {
+	case !strings.EqualFold(scheme, "Bearer"): // somebody, but nobody that we know
+		return g.anonymous(x, Permissive, g.noToken(x.route))
+	case !isToken68(token):
+		return g.anonymous(x, Permissive, g.malformed("The Authorization header holds no token"))
 	}
 	caller, err := g.o.Verify(x.r.Context(), token)
-	if err != nil {
-		x.refuse(answer{status: http.StatusUnauthorized, kind: "invalid-token", title: "The access token is not valid", challenge: "Bearer"})
+	invalid := (*verify.Invalid)(nil)
+	switch {
+	case errors.As(err, &invalid):
+		return g.anonymous(x, Permissive, g.invalid(x.route, invalid))
+	case err != nil: // it may be a good one: nobody becomes anonymous by an outage
+		x.refuse(unverifiable())
 		return false
 	}
 	x.caller, x.seen.Caller = caller, caller
+	return g.admit(x)
+}
+
+// anonymous lets the request in without a caller if the route is of that mode or
+// a more lenient one.
+func (g *Gate) anonymous(x *exchange, from Mode, no answer) bool {
+	if x.route.Mode < from {
+		x.refuse(no)
+		return false
+	}
+	x.seen.Anonymous = true
 	return true
+}
+
+func (g *Gate) noToken(r *route) answer {
+	return answer{
+		status: http.StatusUnauthorized, kind: "no-token", denied: deniedNoToken,
+		title:     "An access token is needed",
+		hint:      "The WWW-Authenticate header says where to get one",
+		challenge: g.challenge(r, "", "", r.Scopes),
+	}
+}
+
+func (g *Gate) invalid(r *route, why *verify.Invalid) answer {
+	return answer{
+		status: http.StatusUnauthorized, kind: "invalid-token", denied: deniedInvalidToken,
+		title: "The access token is not valid", detail: why.Description,
+		challenge: g.challenge(r, invalidToken, why.Description, r.Scopes),
+	}
+}
+
+// malformed has no metadata and no scope in its challenge: no other token helps.
+func (g *Gate) malformed(what string) answer {
+	return answer{
+		status: http.StatusBadRequest, kind: "malformed-credentials", denied: deniedInvalidToken,
+		title: "The request's credentials cannot be read", detail: what,
+		hint:      "Send one header: Authorization: Bearer and the token",
+		challenge: "Bearer " + param("error", invalidRequest) + ", " + param("error_description", what),
+	}
+}
+
+func unverifiable() answer {
+	return answer{
+		status: http.StatusServiceUnavailable, kind: "unverifiable", denied: deniedUnverifiable,
+		title: "Access tokens cannot be verified at the moment", retryAfter: 5 * time.Second,
+		hint: "The keys of Microsoft Entra ID could not be fetched: try again",
+	}
+}
+
+// isToken68 reports whether s is what may follow the scheme (RFC 6750, section
+// 2.1). Nothing else reaches the verifier.
+func isToken68(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// tokenInQuery reports whether some reader of the query would find a parameter
+// access_token (RFC 6750, section 2.3) in it. Some split at semicolons, and some
+// do not mind the case.
+func tokenInQuery(query string) bool {
+	for pair := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if strings.EqualFold(strings.TrimSpace(name), "access_token") {
+			return true
+		}
+	}
+	return false
 }

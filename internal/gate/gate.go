@@ -101,6 +101,7 @@ type Request struct {
 	Name    string // of the tool, resource or prompt that it is about
 	Allowed bool   // passed on
 	Denied  string // why not, a word of Denials; "" if it was passed on
+	Problem string // title of the answer that the gate gave itself; "" if the upstream answered
 
 	Upstream string // host:port that answered, "" if none did
 	Attempts int    // upstreams that were asked

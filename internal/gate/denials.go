@@ -1,0 +1,30 @@
+package gate
+
+// The words for why a request is not passed on: labels of metrics, and what
+// audit lines say.
+const (
+	deniedNoToken      = "no-token"
+	deniedInvalidToken = "invalid-token"
+	deniedUnverifiable = "unverifiable"  // the keys of Entra are not at hand
+	deniedNoPermission = "no-permission" // neither scopes nor roles
+	deniedScope        = "scope"
+	deniedRole         = "role"
+	deniedUnmapped     = "unmapped" // nobody may have it
+	deniedMethod       = "method"   // of HTTP, or of the message
+	deniedMessage      = "message"  // not one that every reader reads alike
+	deniedHeader       = "header"   // contradicts the message
+	deniedSession      = "session"  // unknown, or another's
+	deniedOrigin       = "origin"
+	deniedHost         = "host"
+	deniedPath         = "path"
+	deniedTooLarge     = "too-large"
+	deniedUpgrade      = "upgrade"
+)
+
+// Denials returns all values that Request.Denied may have beside "".
+func Denials() []string {
+	return []string{
+		deniedNoToken, deniedInvalidToken, deniedUnverifiable, deniedNoPermission, deniedScope, deniedRole, deniedUnmapped, deniedMethod,
+		deniedMessage, deniedHeader, deniedSession, deniedOrigin, deniedHost, deniedPath, deniedTooLarge, deniedUpgrade,
+	}
+}
