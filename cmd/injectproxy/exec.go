@@ -114,7 +114,7 @@ func (g *globals) exec(stderr io.Writer, o execOptions) error {
 		return err
 	}
 	warnOfWeakening(log, os.Getenv("GODEBUG"))
-	audit, err := openAudit(cfg, log)
+	audit, err := openAudit(cfg.Log.Audit, log)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -18,31 +17,12 @@ type traffic struct {
 
 // traffic counts all but sessions.
 func (l *live) traffic() traffic {
+	t := traffic{}
+	t.InFlight, t.Streams = l.inFlight()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := traffic{InFlight: len(l.flying), Tunnels: l.tunnels}
-	for _, q := range l.flying {
-		if q.Stream {
-			t.Streams++
-		}
-	}
+	t.Tunnels = l.tunnels
 	return t
-}
-
-// requests returns those in flight, but not more than are shown, and those that
-// have ended lately, each with the latest first.
-func (l *live) requests() (flying, ended []liveRequest) {
-	l.mu.Lock()
-	flying = make([]liveRequest, 0, len(l.flying))
-	for _, q := range l.flying {
-		flying = append(flying, *q)
-	}
-	ended = append([]liveRequest{}, l.ended[l.next:]...)
-	ended = append(ended, l.ended[:l.next]...)
-	l.mu.Unlock()
-	slices.SortFunc(flying, func(a, b liveRequest) int { return cmp.Compare(b.ID, a.ID) })
-	slices.Reverse(ended)
-	return flying[:min(len(flying), mostShown)], ended
 }
 
 // sessionEvents returns what happened to sessions lately, the latest first, and

@@ -7,18 +7,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
-// openAudit opens the audit file, nil if there is to be none. Whoever wants one
+// openAudit opens the audit file, nil if there is to be none, its name being "". Whoever wants one
 // does not want requests that are not in it, so that one that cannot be opened
 // is an error.
-func openAudit(cfg *config.Config, log *slog.Logger) (*telemetry.Audit, error) {
-	if cfg.Log.Audit == "" {
+func openAudit(file string, log *slog.Logger) (*telemetry.Audit, error) {
+	if file == "" {
 		return nil, nil
 	}
-	a, err := telemetry.OpenAudit(cfg.Log.Audit, log)
+	a, err := telemetry.OpenAudit(file, log)
 	if err != nil {
 		return nil, &failure{
 			status: exitFailed, err: fmt.Errorf("log.audit: %w", err),

@@ -94,16 +94,16 @@ func serve(cfg *config.Config, problems []config.Problem, load loadFunc, stderr 
 	defer watcher.close()
 	watcher.compare(cfg, load)
 	asRead := *cfg // a supervisor's socket takes the place of listen
-	started, err := startedBy(cfg, log)
+	started, err := startedBy(&cfg.Listen, cfg.OverrideListen, "injectproxy env looks for serve at listen: make both the same", log)
 	if err != nil {
 		return err
 	}
-	audit, err := openAudit(cfg, log)
+	audit, err := openAudit(cfg.Log.Audit, log)
 	if err != nil {
 		return err
 	}
 	around := surroundings{log: log, progress: line, traces: openTraces(log), audit: audit}
-	status := openAdmin(cfg, log)
+	status := openAdmin(cfg.Admin.Listen, log)
 	l, in, err := open(cfg, started, status, around)
 	if err != nil {
 		around.settle(settleMost)
@@ -213,15 +213,24 @@ const echo = 100 * time.Millisecond
 // closed. The last traces and lines of the audit file then have what is left of
 // limit. A further signal ends the wait, whatever it is for.
 func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slog.Logger) error {
+	return in.around.drain(limit, signals, func(ctx context.Context) error {
+		err := in.Shutdown(ctx)
+		in.close() // may wait for a token source, and a signal must end that too
+		return err
+	}, log)
+}
+
+// drain waits for end, which ends everything else and is told when the limit is
+// over, and then for what is left to tell.
+func (s *surroundings) drain(limit time.Duration, signals <-chan os.Signal, end func(context.Context) error, log *slog.Logger) error {
 	log.Info("draining", "limit", limit.String())
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		err := in.Shutdown(ctx)
-		in.close() // may wait for a token source, and a signal must end that too
-		in.around.settle(min(max(limit-time.Since(began), settleLeast), settleMost))
+		err := end(ctx)
+		s.settle(min(max(limit-time.Since(began), settleLeast), settleMost))
 		done <- err
 	}()
 	for {
@@ -232,11 +241,11 @@ func drain(in *instance, limit time.Duration, signals <-chan os.Signal, log *slo
 			}
 			log.Info("stopped", "cut_off", err != nil)
 			return nil
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				in.around.audit.Reopen()
+		case sent := <-signals:
+			if sent == syscall.SIGHUP {
+				s.audit.Reopen()
 			} else if time.Since(began) > echo {
-				in.around.audit.Close(echo) // long enough for a disk that works
+				s.audit.Close(echo) // long enough for a disk that works
 				return &failure{status: exitFailed, err: errors.New("stopped at once by a second signal")}
 			}
 		}

@@ -13,19 +13,18 @@ import (
 
 	"github.com/injectproxy/injectproxy/internal/access"
 	"github.com/injectproxy/injectproxy/internal/admin"
-	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
-// openAdmin opens the admin port, nil if there is to be none. A port that is
-// taken, as by a second serve, is no reason not to proxy.
-func openAdmin(cfg *config.Config, log *slog.Logger) net.Listener {
-	if cfg.Admin.Listen == "" {
+// openAdmin opens the admin port, nil if there is to be none, its address being
+// "". A port that is taken, as by a second serve, is no reason not to proxy.
+func openAdmin(address string, log *slog.Logger) net.Listener {
+	if address == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", cfg.Admin.Listen)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		log.Warn("there is no status: its port cannot be opened", "address", cfg.Admin.Listen, "error", err,
+		log.Warn("there is no status: its port cannot be opened", "address", address, "error", err,
 			"hint", `set listen in [admin] to another address, or to "" for none`)
 		return nil
 	}

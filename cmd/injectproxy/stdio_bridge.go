@@ -32,7 +32,7 @@ func startBridge(s *stdioSetting, stderr io.Writer) (*bridge, error) {
 	for _, note := range s.notes {
 		log.Warn(note)
 	}
-	audit, err := openAudit(s.cfg, log)
+	audit, err := openAudit(s.cfg.Log.Audit, log)
 	if err != nil {
 		return nil, err
 	}

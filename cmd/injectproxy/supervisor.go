@@ -5,7 +5,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/systemd"
 )
 
@@ -17,9 +16,9 @@ type supervisor struct {
 }
 
 // startedBy returns the supervisor. Its socket takes the place of the address
-// in cfg: what is refused on an address that others can reach is refused on
-// such a socket too.
-func startedBy(cfg *config.Config, log *slog.Logger) (*supervisor, error) {
+// in listen, by override: what is refused on an address that others can reach is
+// refused on such a socket too. Hint says whom a difference concerns.
+func startedBy(listen *string, override func(string) error, hint string, log *slog.Logger) (*supervisor, error) {
 	s := &supervisor{notifier: systemd.NewNotifier(), log: log}
 	socket, err := systemd.Listener()
 	if err != nil {
@@ -28,14 +27,13 @@ func startedBy(cfg *config.Config, log *slog.Logger) (*supervisor, error) {
 	if socket == nil {
 		return s, nil
 	}
-	configured, address := cfg.Listen, socket.Addr().String()
-	if err := cfg.OverrideListen(address); err != nil {
+	configured, address := *listen, socket.Addr().String()
+	if err := override(address); err != nil {
 		socket.Close()
 		return nil, usageError("the socket that systemd handed over: %v", err)
 	}
 	if configured != address {
-		log.Warn("the socket that systemd handed over takes the place of listen", "listen", configured, "socket", address,
-			"hint", "injectproxy env looks for serve at listen: make both the same")
+		log.Warn("the socket that systemd handed over takes the place of listen", "listen", configured, "socket", address, "hint", hint)
 	}
 	s.socket = socket
 	return s, nil
