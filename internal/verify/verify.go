@@ -4,21 +4,33 @@
 // It refuses everything that it cannot prove: another algorithm than the ones
 // configured, a key that the tenant does not publish, a tenant that is not
 // listed, an issuer that is not that tenant's. It never asks a token where its
-// keys are.
+// keys are, and reads JSON exactly: names are not folded, none counts twice.
 package verify
 
 import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 )
+
+// leeway is how far our clock and Entra's may be apart.
+const leeway = time.Minute
+
+// ErrUnavailable is what Verify reports when it cannot be told at the moment
+// whether a token is valid: keys are needed that cannot be had.
+var ErrUnavailable = errors.New("the tenant's signing keys cannot be had at the moment")
 
 // Caller is whom a token speaks for. It is shared by all who show that token,
 // and never changed.
 type Caller struct {
-	Tenant  string   // tid
-	Object  string   // oid: the user, or the service principal of an application
-	Client  string   // azp or appid: the application that asks
+	Tenant  string   // tid, in lower case
+	Object  string   // oid, in lower case: the user, or the service principal of an application
+	Client  string   // azp or appid, in lower case: the application that asks
 	Scopes  []string // scp: what a user lets that application do
 	Roles   []string // roles: what an administrator assigned
 	Expires time.Time
@@ -29,9 +41,9 @@ type Caller struct {
 // Options say which tokens are accepted.
 type Options struct {
 	Authority  string   // base URL of the authority; "": https://login.microsoftonline.com
-	Tenants    []string // at least one
+	Tenants    []string // ids (GUIDs), at least one
 	Audiences  []string // values of aud, at least one; compared exactly
-	Clients    []string // values of azp or appid; none: any
+	Clients    []string // values of azp or appid (GUIDs); none: any
 	Algorithms []string // of RS256 and ES256; none: RS256
 
 	HTTP *http.Client     // for the keys; required. It uses no proxy that is not configured
@@ -39,12 +51,79 @@ type Options struct {
 	Log  *slog.Logger     // nil discards
 }
 
-// Invalid is what is wrong with a token. Its text holds nothing of the token
-// but the names that Options has, and may be shown to the client.
-type Invalid struct {
-	Reason      string // one of Reasons, for labels
-	Description string // a sentence for error_description (RFC 6750, section 3): visible ASCII without " and \
+// Verifier verifies tokens, by keys that [Verifier.Run] fetches. Its methods are
+// safe for concurrent use.
+type Verifier struct {
+	rules *rules
+	rings map[string]*ring // by tenant
+	valid *cache
+	now   func() time.Time
+	end   sync.Once
 }
 
-// Error implements error.
-func (e *Invalid) Error() string { return e.Description }
+// New returns a Verifier that has no keys yet: Run gets them.
+func New(o Options) (*Verifier, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("verifying tokens: %w", err)
+	}
+	v := &Verifier{rules: newRules(o), rings: make(map[string]*ring), valid: newCache(), now: o.Now}
+	for tenant, issuer := range v.rules.tenants {
+		v.rings[tenant] = newRing(o, tenant, issuer)
+	}
+	return v, nil
+}
+
+// Run fetches the keys of all tenants and keeps them fresh until ctx is done. It
+// is called once; before it runs and after it has ended, no key is learnt.
+func (v *Verifier) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, r := range v.rings {
+		all.Go(func() { r.keep(ctx) })
+	}
+	all.Wait()
+	v.end.Do(func() {
+		for _, r := range v.rings {
+			close(r.over)
+		}
+	})
+}
+
+// Ready reports whether the keys of all tenants have been fetched once.
+func (v *Verifier) Ready() bool {
+	for _, r := range v.rings {
+		if r.set.Load() == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Verify returns whom token speaks for. What is wrong with a token is an
+// *[Invalid]; every other error, of which [ErrUnavailable] is the common one, means that
+// it cannot be told at the moment. A token that names a key which is not known
+// waits for the keys to be fetched, for seconds at most.
+func (v *Verifier) Verify(ctx context.Context, token string) (*Caller, error) {
+	if len(token) > maxToken {
+		return nil, invalid(TooLarge, "the token is larger than 16 KiB")
+	}
+	sum := sha256.Sum256([]byte(token))
+	if caller := v.valid.get(sum, v.now()); caller != nil {
+		return caller, nil
+	}
+	t, err := v.rules.read(token, v.now())
+	if err != nil {
+		return nil, err
+	}
+	r := v.rings[t.caller.Tenant]
+	key, err := r.key(ctx, t.kid)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.verify(key); err != nil {
+		return nil, err
+	}
+	t.caller.Fingerprint = fmt.Sprintf("%x", sum[:4])
+	v.valid.put(sum, &entry{caller: t.caller, ring: r, kid: t.kid, key: key})
+	return t.caller, nil
+}

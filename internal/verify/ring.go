@@ -1,0 +1,178 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// gap is what is at least between two fetches, however many key ids are
+	// asked for: within a second a rotated key is known.
+	gap = 750 * time.Millisecond
+
+	maxStale   = 24 * time.Hour  // keys are used for so long after they were fetched last
+	maxWait    = 5 * time.Second // for a key that is not known
+	maxWaiting = 4000            // tokens; more than the forged ones that one rotation has to stand
+	maxMissing = 1000            // ids that are remembered as not published
+	missingFor = 5 * time.Second
+)
+
+// keySet is what a tenant published at one time. It never changes.
+type keySet struct {
+	keys    map[string]*publicKey
+	fetched time.Time // when they were asked for
+}
+
+// ring is the keys of one tenant. keep fetches them, everybody else reads.
+type ring struct {
+	url     string
+	mine    func(issuer string) bool
+	client  *http.Client
+	now     func() time.Time
+	log     *slog.Logger
+	set     atomic.Pointer[keySet] // nil until fetched once
+	nudge   chan struct{}          // that wanted has grown
+	over    chan struct{}          // closed once nobody fetches any more
+	latest  time.Time              // when the last fetch began; keep's own
+	failing bool                   // whether the last fetch failed; keep's own
+
+	mu      sync.Mutex
+	begun   int // fetches
+	wanted  int // number of the fetch that is waited for: at most one more than begun
+	ended   int // number of the last fetch that has ended
+	failed  error
+	changed chan struct{} // closed when a fetch ends
+	waiting int
+	missing map[string]time.Time // ids that a fetch did not bring, and until when that counts
+}
+
+func newRing(o Options, tenant string, own issuers) *ring {
+	client := &http.Client{
+		Transport:     o.HTTP.Transport,
+		Timeout:       fetchLimit,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return &ring{
+		// What the tenant's OpenID configuration says (jwks_uri). A second
+		// document to fetch, and to be led elsewhere by, would bring nothing.
+		url:  o.Authority + "/" + tenant + "/discovery/v2.0/keys",
+		mine: func(issuer string) bool { return own.published(issuer, tenant) },
+
+		client: client, now: o.Now, log: o.Log.With("tenant", tenant),
+		nudge: make(chan struct{}, 1), over: make(chan struct{}),
+		changed: make(chan struct{}), missing: make(map[string]time.Time),
+	}
+}
+
+// known returns the key with that id, or nil.
+func (r *ring) known(kid string) *publicKey {
+	set := r.set.Load()
+	// Wall clock: that of a machine which slept went on.
+	if set == nil || r.now().Round(0).Sub(set.fetched) > maxStale {
+		return nil
+	}
+	return set.keys[kid]
+}
+
+// key returns the key with that id. One that is not known is waited for, by all
+// together, until a fetch has ended that began after it was asked for.
+func (r *ring) key(ctx context.Context, kid string) (*publicKey, error) {
+	if key := r.known(kid); key != nil {
+		return key, nil
+	}
+	need, err := r.join(kid)
+	if err != nil {
+		return nil, err
+	}
+	defer r.leave()
+	limit := time.NewTimer(maxWait)
+	defer limit.Stop()
+	for {
+		changed := r.state(need)
+		if changed == nil {
+			return r.fetched(kid)
+		}
+		if key := r.known(kid); key != nil {
+			return key, nil // of a fetch that had begun before
+		}
+		select {
+		case <-changed:
+		case <-limit.C:
+			return nil, ErrUnavailable
+		case <-r.over:
+			return nil, ErrUnavailable
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the tenant's signing keys: %w", ctx.Err())
+		}
+	}
+}
+
+// join asks for a fetch and returns its number, or why there will be none.
+func (r *ring) join(kid string) (need int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if until, ok := r.missing[kid]; ok && time.Now().Before(until) {
+		return 0, notPublished()
+	}
+	if r.waiting >= maxWaiting {
+		return 0, ErrUnavailable
+	}
+	r.waiting++
+	r.wanted = r.begun + 1
+	select {
+	case r.nudge <- struct{}{}:
+	default: // keep is about to look
+	}
+	return r.wanted, nil
+}
+
+func (r *ring) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting--
+}
+
+// state returns what tells the end of the next fetch, and nil once that one has
+// ended.
+func (r *ring) state(number int) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended >= number {
+		return nil
+	}
+	return r.changed
+}
+
+// fetched returns the key with that id after the fetch that was waited for.
+func (r *ring) fetched(kid string) (*publicKey, error) {
+	if key := r.known(kid); key != nil {
+		return key, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != nil {
+		return nil, ErrUnavailable
+	}
+	r.forget()
+	r.missing[kid] = time.Now().Add(missingFor)
+	return nil, notPublished()
+}
+
+// forget makes room in what is missing. The lock is held.
+func (r *ring) forget() {
+	now := time.Now()
+	for kid, until := range r.missing {
+		if len(r.missing) >= maxMissing || !now.Before(until) {
+			delete(r.missing, kid)
+		}
+	}
+}
+
+func notPublished() *Invalid {
+	return invalid(Key, "the tenant does not publish the key that the token names")
+}
