@@ -26,13 +26,7 @@ type Config struct {
 	// Include are the patterns of the team files' names, absolute.
 	Include []string
 
-	// Upstream says how servers are reached.
-	Upstream struct {
-		Proxy   string   // "env", "direct" or "url"
-		URL     *url.URL // with "url"; it may hold a password
-		NoProxy []string // with "url": hosts reached directly, in the syntax of NO_PROXY
-		CA      []string // PEM files, absolute
-	}
+	Upstream Upstream
 
 	Access struct {
 		Mode    string   // "auto", "credential" or "open"
@@ -43,10 +37,7 @@ type Config struct {
 		Allow string // "all" or "rules"
 	}
 
-	Admin struct {
-		Listen    string // host:port, "" for none
-		TokenFile string // absolute, "" for none
-	}
+	Admin Admin
 
 	CA struct {
 		Permit []string // as written; see [Config.Permitted]
@@ -74,11 +65,7 @@ type Config struct {
 		Ping                  bool
 	}
 
-	Log struct {
-		Level  string // "debug", "info", "warn" or "error"
-		Format string // "text" or "json"
-		Audit  string // absolute, "" for none
-	}
+	Log Log
 
 	// Audiences are those of config.toml in file order, then those of trusted
 	// team files.
@@ -93,6 +80,27 @@ type Config struct {
 	Teams []Team
 
 	tunnelSet bool // tunnel.allow was written, so the listen address does not decide
+}
+
+// Upstream says how servers are reached.
+type Upstream struct {
+	Proxy   string   // "env", "direct" or "url"
+	URL     *url.URL // with "url"; it may hold a password
+	NoProxy []string // with "url": hosts reached directly, in the syntax of NO_PROXY
+	CA      []string // PEM files, absolute
+}
+
+// Admin says where the status is served, and to whom.
+type Admin struct {
+	Listen    string // host:port, "" for none
+	TokenFile string // absolute, "" for none
+}
+
+// Log says what is written down, and where.
+type Log struct {
+	Level  string // "debug", "info", "warn" or "error"
+	Format string // "text" or "json"
+	Audit  string // absolute, "" for none
 }
 
 // Position is a place in a file. Line and Column count from 1; 0 means that

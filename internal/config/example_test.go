@@ -61,7 +61,7 @@ func TestExampleNamesEveryKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasSuffix(file, "_test.go") {
+		if strings.HasSuffix(file, "_test.go") || strings.HasPrefix(file, "gate") { // the gate has an example of its own
 			continue
 		}
 		for _, m := range accessor.FindAllStringSubmatch(string(source), -1) {

@@ -9,8 +9,8 @@ import (
 	"runtime"
 )
 
-// system is where a machine-wide configuration lies, on systems that have /etc.
-const system = "/etc/injectproxy/config.toml"
+// system is where machine-wide configurations lie, on systems that have /etc.
+const system = "/etc/injectproxy"
 
 // Home returns the directory of everything that belongs to this user:
 // $INJECTPROXY_HOME, else injectproxy in the user's configuration directory.
@@ -29,7 +29,12 @@ func Home() (string, error) {
 // Find returns the configuration file to use: flag if it is not "", else
 // config.toml in [Home], else the machine's. The error wraps [fs.ErrNotExist]
 // if there is none.
-func Find(flag string) (string, error) {
+func Find(flag string) (string, error) { return find(flag, "config.toml") }
+
+// FindGate is [Find] for the configuration of the gate, gate.toml.
+func FindGate(flag string) (string, error) { return find(flag, "gate.toml") }
+
+func find(flag, name string) (string, error) {
 	if flag != "" {
 		return filepath.Abs(flag)
 	}
@@ -37,10 +42,10 @@ func Find(flag string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(home, "config.toml")
+	file := filepath.Join(home, name)
 	candidates := []string{file}
 	if runtime.GOOS != "windows" {
-		candidates = append(candidates, system)
+		candidates = append(candidates, filepath.Join(system, name))
 	}
 	for _, c := range candidates {
 		// A file that is there but cannot be read is the one that was meant:

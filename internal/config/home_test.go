@@ -31,7 +31,7 @@ func TestHomeIsTheVariableOrTheUsersDirectory(t *testing.T) {
 func TestFindPrefersTheFlagThenTheHome(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("INJECTPROXY_HOME", dir)
-	if _, err := os.Stat(system); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(system, "config.toml")); errors.Is(err, fs.ErrNotExist) {
 		if file, err := Find(""); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("found %s in an empty home, %v", file, err)
 		}

@@ -19,23 +19,29 @@ var topLevel = [...]string{
 // rule outside ca.permit, leaves a Config in which the affected rules are off:
 // see [Rule.Off].
 func Load(file string) (*Config, []Problem) {
-	if abs, err := filepath.Abs(file); err == nil {
-		file = abs
-	}
 	r := &report{}
-	data, exposed, err := read(file)
-	if err != nil {
-		r.errorf(Position{File: file}, "%v", err)
-		return nil, r.problems
-	}
-	if exposed.problem != "" {
-		r.warnf(Position{File: file, Line: 1, Column: 1}, "config.toml %s", exposed.problem).hint("%s", exposed.hint)
-	}
-	d := decode(r, file, data)
+	d := r.document(file, "config.toml")
 	if d == nil {
 		return nil, r.problems
 	}
 	return d.config()
+}
+
+// document reads and decodes file, which is what people call by that name. It is
+// nil if that cannot be done, with a problem that says why.
+func (r *report) document(file, name string) *document {
+	if abs, err := filepath.Abs(file); err == nil {
+		file = abs
+	}
+	data, exposed, err := read(file)
+	if err != nil {
+		r.errorf(Position{File: file}, "%v", err)
+		return nil
+	}
+	if exposed.problem != "" {
+		r.warnf(Position{File: file, Line: 1, Column: 1}, "%s %s", name, exposed.problem).hint("%s", exposed.hint)
+	}
+	return decode(r, file, data)
 }
 
 func (d *document) config() (*Config, []Problem) {

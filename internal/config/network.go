@@ -14,9 +14,8 @@ import (
 	"github.com/injectproxy/injectproxy/internal/match"
 )
 
-// upstream reads how servers are reached.
-func (c *Config) upstream(t *table) {
-	u := &c.Upstream
+// read reads how servers are reached.
+func (u *Upstream) read(t *table) {
 	u.Proxy = "env"
 	switch s := t.str("upstream_proxy", u.Proxy); s {
 	case "env", "direct":

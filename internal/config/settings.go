@@ -11,7 +11,7 @@ func (c *Config) settings(top *table) {
 	c.File = top.source
 	c.Listen = top.address("listen", "127.0.0.1:8877")
 	c.Drain = top.duration("drain", 10*time.Second)
-	c.upstream(top)
+	c.Upstream.read(top)
 
 	c.access(top.section("access"))
 
@@ -21,14 +21,7 @@ func (c *Config) settings(top *table) {
 	c.tunnelDefault()
 	tunnel.done()
 
-	admin := top.section("admin")
-	if c.Admin.Listen = DefaultAdmin; admin.keys["listen"] != "" {
-		c.Admin.Listen = admin.address("listen", c.Admin.Listen)
-	} else {
-		c.Admin.Listen = admin.str("listen", "")
-	}
-	c.Admin.TokenFile = admin.optionalFile("token_file")
-	admin.done()
+	c.Admin.read(top.section("admin"), DefaultAdmin)
 
 	ca := top.section("ca")
 	c.CA.Permit = ca.permit("permit")
@@ -38,7 +31,7 @@ func (c *Config) settings(top *table) {
 	c.entra(top.section("entra"))
 	c.retry(top.section("retry"))
 	c.session(top.section("session"))
-	c.log(top.section("log"))
+	c.Log.read(top.section("log"))
 	if c.Access.Mode == "open" && c.Shared() {
 		top.errorf(top.at("access", "mode"), "access.mode is \"open\": whoever reaches %s could use every token", c.Listen).
 			hint(`mode = "credential", or a listen address on this machine`)
@@ -84,9 +77,20 @@ func (c *Config) session(t *table) {
 	t.done()
 }
 
-func (c *Config) log(t *table) {
-	c.Log.Level = t.enum("level", "info", "debug", "warn", "error")
-	c.Log.Format = t.enum("format", "text", "json")
-	c.Log.Audit = t.optionalFile("audit")
+// read reads where the status is served: at absent if the file does not say.
+func (a *Admin) read(t *table, absent string) {
+	if a.Listen = absent; t.keys["listen"] != "" {
+		a.Listen = t.address("listen", a.Listen)
+	} else {
+		a.Listen = t.str("listen", "")
+	}
+	a.TokenFile = t.optionalFile("token_file")
+	t.done()
+}
+
+func (l *Log) read(t *table) {
+	l.Level = t.enum("level", "info", "debug", "warn", "error")
+	l.Format = t.enum("format", "text", "json")
+	l.Audit = t.optionalFile("audit")
 	t.done()
 }
