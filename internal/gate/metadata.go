@@ -41,12 +41,7 @@ func (g *Gate) public(x *exchange) bool {
 // route's path. It names the scopes of all routes, as they are one API.
 func (g *Gate) describe(x *exchange, path string) {
 	if path == "" {
-		var scopes []string
-		for _, r := range g.routes {
-			scopes = append(scopes, r.Scopes...)
-		}
-		slices.Sort(scopes)
-		x.publish(g.resource("", slices.Compact(scopes)))
+		x.publish(g.resource("", g.scopes()))
 		return
 	}
 	for _, r := range g.routes {
@@ -77,6 +72,15 @@ func (g *Gate) authorizationServers() (all []string) {
 		all = append(all, g.o.Authority+"/"+t+"/v2.0")
 	}
 	return all
+}
+
+// scopes are those of all routes.
+func (g *Gate) scopes() (all []string) {
+	for _, r := range g.routes {
+		all = append(all, r.Scopes...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // publicURL is the origin that clients see, without a slash at its end.
