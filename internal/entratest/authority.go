@@ -83,7 +83,7 @@ func Start(o Options) (*Authority, error) {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	if err := a.keys.rotate(); err != nil {
+	if err := a.keys.rotate(""); err != nil {
 		return nil, err
 	}
 	a.client = trustingClient(caPEM)

@@ -42,7 +42,7 @@ func (a *Authority) respondUser(r *http.Request, seen Request, client *Client, w
 	if failure != nil {
 		return nil, failure
 	}
-	id, err := a.sign(a.idClaims(who))
+	id, err := a.sign(Grant{Tenant: who.tenant}, a.idClaims(who))
 	if err != nil {
 		return nil, &Failure{Description: err.Error()}
 	}

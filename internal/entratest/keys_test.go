@@ -115,3 +115,76 @@ func TestConfigurationOfV1NamesTheIssuerOfV1(t *testing.T) {
 		t.Errorf("%d keys at %s, want 1", len(keys), config.KeysURI)
 	}
 }
+
+func TestKeyOfOneTenantIsPublishedAndUsedByThatTenantAlone(t *testing.T) {
+	t.Parallel()
+	a := start(t, func(o *entratest.Options) { o.Tenants = append(o.Tenants, unpaid) })
+	shared := a.KeyID(tenant)
+	if err := a.RotateTenantKey(unpaid); err != nil {
+		t.Fatal(err)
+	}
+	own := a.KeyID(unpaid)
+	if own == shared || a.KeyID("") != shared {
+		t.Errorf("keys %s and %s, want one of its own for the second tenant", shared, own)
+	}
+	for _, retired := range []bool{false, true} {
+		if retired {
+			a.RetireKeys()
+		}
+		theirs, others := fetchKeys(t, a, "/"+unpaid+"/discovery/v2.0/keys"), fetchKeys(t, a, "/"+tenant+"/discovery/v2.0/keys")
+		if theirs[own] == nil || others[own] != nil || others[shared] == nil || theirs[shared] == nil {
+			t.Errorf("retired %v: published are %d and %d keys", retired, len(theirs), len(others))
+		}
+	}
+	token, err := a.Issue(entratest.Grant{Tenant: unpaid, Client: app, Audience: apiV2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Validate(token, apiV2); err != nil {
+		t.Errorf("a token of that tenant: %v", err)
+	}
+	token, err = a.Issue(entratest.Grant{Tenant: unpaid, Client: app, Audience: apiV2, Claims: map[string]any{"tid": tenant}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Validate(token, apiV2); !errors.Is(err, jwt.ErrTokenUnverifiable) {
+		t.Errorf("its key for another tenant: %v", err)
+	}
+	if a.RotateTenantKey(app) == nil {
+		t.Error("a tenant that is not there has a key")
+	}
+}
+
+func TestTokenIsSignedWhateverItSays(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	key := fetchKeys(t, a, "/"+tenant+"/discovery/v2.0/keys")[a.KeyID("")]
+	raw, err := a.Sign("", `{"alg":"RS256","alg":"none"}`, "{\"aud\":")
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted, err := a.Issue(entratest.Grant{
+		Client: app, Audience: apiV2,
+		Header: map[string]any{"alg": "HS256", "kid": nil, "jku": "https://keys.example"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, header := range map[string]string{
+		raw:     `{"alg":"RS256","alg":"none"}`,
+		granted: `{"alg":"HS256","jku":"https://keys.example","typ":"JWT","x5t":"` + a.KeyID("") + `"}`,
+	} {
+		end := strings.LastIndex(token, ".")
+		signature, err := base64.RawURLEncoding.DecodeString(token[end+1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := jwt.SigningMethodRS256.Verify(token[:end], signature, key); err != nil {
+			t.Errorf("%s: %v", header, err)
+		}
+		got, _, _ := strings.Cut(token, ".")
+		if decoded, err := base64.RawURLEncoding.DecodeString(got); err != nil || string(decoded) != header {
+			t.Errorf("header %s, want %s", decoded, header)
+		}
+	}
+}

@@ -182,5 +182,5 @@ func (a *Authority) configurationV1(r *http.Request, seen Request) (any, *Failur
 }
 
 func (a *Authority) publishedKeys(_ *http.Request, seen Request) (any, *Failure) {
-	return a.keys.document(a.issuer(issuerTenant(seen.Tenant))), nil
+	return a.keys.document(strings.ToLower(seen.Tenant), a.issuer(issuerTenant(seen.Tenant))), nil
 }

@@ -22,6 +22,7 @@ type Grant struct {
 	Scopes   []string       // of a user's token; nil means all that the resource has
 	Roles    []string       // of an application's token; nil means all that the resource has
 	Claims   map[string]any // further claims; they replace, and nil removes, those of the same name
+	Header   map[string]any // likewise of the header; the signature is RS256 whatever it says
 }
 
 // Issue returns a token without the detour over the token endpoint. The
@@ -65,7 +66,7 @@ func (a *Authority) newToken(g Grant, resource *Resource) (issued, error) {
 	// exp has whole seconds: rounded up, the token lives for as long as
 	// expires_in, rounded down, says.
 	expiry := a.now().Add(a.lifetime + time.Second - 1).Truncate(time.Second)
-	value, err := a.sign(a.claims(g, resource, expiry))
+	value, err := a.sign(g, a.claims(g, resource, expiry))
 	if err != nil {
 		return issued{}, err
 	}
@@ -74,17 +75,31 @@ func (a *Authority) newToken(g Grant, resource *Resource) (issued, error) {
 	return t, nil
 }
 
-// sign returns claims as a JWT by the current key.
-func (a *Authority) sign(claims jwt.MapClaims) (string, error) {
-	key := a.keys.current()
+// sign returns claims as a JWT by the key of g's tenant.
+func (a *Authority) sign(g Grant, claims jwt.MapClaims) (string, error) {
+	key := a.signingKey(g.Tenant)
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
-	t.Header["kid"] = key.id
-	t.Header["x5t"] = key.id
-	value, err := t.SignedString(key.private)
+	t.Header["kid"], t.Header["x5t"] = key.id, key.id
+	replace(t.Header, g.Header)
+	signed, err := t.SigningString()
 	if err != nil {
 		return "", fmt.Errorf("simulated authority: %w", err)
 	}
-	return value, nil
+	return key.sign(signed)
+}
+
+// Sign returns what Entra never would: header and claims as they are, which need
+// not be JSON, under the RS256 signature of the key that signs tenant's tokens. ""
+// means the first tenant.
+func (a *Authority) Sign(tenant, header, claims string) (string, error) {
+	encode := base64.RawURLEncoding.EncodeToString
+	return a.signingKey(tenant).sign(encode([]byte(header)) + "." + encode([]byte(claims)))
+}
+
+// replace puts what further has into m; nil removes.
+func replace(m, further map[string]any) {
+	maps.Copy(m, further)
+	maps.DeleteFunc(m, func(_ string, v any) bool { return v == nil })
 }
 
 // claims returns what the token of g says. No two are alike: uti differs.
@@ -112,8 +127,7 @@ func (a *Authority) claims(g Grant, resource *Resource, expiry time.Time) jwt.Ma
 	} else {
 		a.applicationClaims(c, g, resource)
 	}
-	maps.Copy(c, g.Claims)
-	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	replace(c, g.Claims)
 	return c
 }
 

@@ -3,6 +3,7 @@ package entratest
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -18,7 +19,7 @@ var ErrRevoked = errors.New("token revoked")
 // them.
 func (a *Authority) Validate(bearer, audience string) (map[string]any, error) {
 	var claims jwt.MapClaims
-	_, err := jwt.ParseWithClaims(bearer, &claims, a.verificationKey,
+	_, err := jwt.ParseWithClaims(bearer, &claims, func(t *jwt.Token) (any, error) { return a.verificationKey(t, claims) },
 		jwt.WithValidMethods([]string{"RS256"}), jwt.WithTimeFunc(a.now), jwt.WithExpirationRequired())
 	if err != nil {
 		return nil, err
@@ -38,9 +39,10 @@ func (a *Authority) Validate(bearer, audience string) (map[string]any, error) {
 	return claims, nil
 }
 
-func (a *Authority) verificationKey(t *jwt.Token) (any, error) {
+func (a *Authority) verificationKey(t *jwt.Token, claims jwt.MapClaims) (any, error) {
+	tenant, _ := claims["tid"].(string)
 	id, _ := t.Header["kid"].(string)
-	if key := a.keys.public(id); key != nil {
+	if key := a.keys.public(strings.ToLower(tenant), id); key != nil {
 		return key, nil
 	}
 	return nil, fmt.Errorf("no published key has the id %q", id)
