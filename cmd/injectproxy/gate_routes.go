@@ -1,0 +1,27 @@
+package main
+
+import (
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/gate"
+)
+
+var gateModes = map[string]gate.Mode{"strict": gate.Strict, "optional": gate.Optional, "permissive": gate.Permissive}
+
+// gateRoutes is the configuration's routes as the gate has them.
+func gateRoutes(cfg *config.Gate) (routes []gate.Route) {
+	for _, r := range cfg.Routes {
+		routes = append(routes, gate.Route{
+			Path: r.Path, Upstreams: r.Upstreams, Protocol: r.Protocol, Timeout: r.Timeout, Mode: gateModes[r.Mode],
+			Needs: gate.Needs{Scopes: r.Scopes, Roles: r.Roles}, Origins: r.Origins, Allow: r.Allow,
+			Tools: gateGrants(r.Tools), Resources: gateGrants(r.Resources), Prompts: gateGrants(r.Prompts),
+		})
+	}
+	return routes
+}
+
+func gateGrants(list []config.GateGrant) (grants []gate.Grant) {
+	for _, g := range list {
+		grants = append(grants, gate.Grant{Pattern: g.Pattern, Needs: gate.Needs{Scopes: g.Scopes, Roles: g.Roles}})
+	}
+	return grants
+}
