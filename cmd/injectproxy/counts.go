@@ -25,20 +25,23 @@ type tally struct {
 }
 
 // note counts a request that has ended.
-func (c *counts) note(r *record.Record) {
+func (c *counts) note(r *record.Record) { c.add(ruleID{r.Team, r.Rule}, r.Start, r.Status) }
+
+// add counts a request that began at that time and was answered with that
+// status, 0 if it was not.
+func (c *counts) add(id ruleID, start time.Time, status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rules == nil {
 		c.rules = map[ruleID]*tally{}
 	}
-	id := ruleID{r.Team, r.Rule}
 	n := c.rules[id]
 	if n == nil {
 		n = new(tally)
 		c.rules[id] = n
 	}
-	n.Requests, n.Last = n.Requests+1, r.Start
-	if r.Status == 0 || r.Status >= 400 {
+	n.Requests, n.Last = n.Requests+1, start
+	if status == 0 || status >= 400 {
 		n.Failures++
 	}
 }

@@ -9,6 +9,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log"
@@ -31,11 +32,12 @@ type Options struct {
 	// wants to know first to whom. It may be nil.
 	Prove func(challenge string) string
 
-	Ready  func() bool // whether new requests are served
-	Status func() any  // what /status.json shows, as JSON
-	Pulse  func() any  // the part of it that those who watch are sent each second; nil sends none
-	Plots  func() any  // the part of it that they are sent each five seconds; nil sends none
-	Feed   *Feed       // what they are sent as it happens; nil sends nothing
+	Ready   func() bool // whether new requests are served
+	Unready string      // what /readyz says if they are not; "": draining
+	Status  func() any  // what /status.json shows, as JSON
+	Pulse   func() any  // the part of it that those who watch are sent each second; nil sends none
+	Plots   func() any  // the part of it that they are sent each five seconds; nil sends none
+	Feed    *Feed       // what they are sent as it happens; nil sends nothing
 
 	Metrics     http.Handler // nil: there are none
 	MetricsFile string       // of the token that /metrics wants where the network reaches it, read each time; "": nobody has it
@@ -125,7 +127,7 @@ func (s *Server) Close() error {
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if !s.o.Ready() {
-		say(w, http.StatusServiceUnavailable, "draining")
+		say(w, http.StatusServiceUnavailable, cmp.Or(s.o.Unready, "draining"))
 		return
 	}
 	say(w, http.StatusOK, "ready")

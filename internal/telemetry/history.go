@@ -62,24 +62,24 @@ func (h *History) SetRules(rules []Rule) {
 }
 
 // Answered notes a request whose answer begins.
-func (h *History) Answered(r *record.Record) { h.note(r, r.Answered.Sub(r.Start)) }
+func (h *History) Answered(r *record.Record) { h.note(ruleOf(r), r.Status, r.Answered.Sub(r.Start)) }
 
 // Done notes a request that ended without an answer; of others it has heard.
 func (h *History) Done(r *record.Record) {
 	if r.Answered.IsZero() {
-		h.note(r, -1)
+		h.note(ruleOf(r), r.Status, -1)
 	}
 }
 
-func (h *History) note(r *record.Record, wait time.Duration) {
+func (h *History) note(r Rule, status int, wait time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.now() // not before: who waits for the lock would set the clock back
-	p := h.rules[ruleOf(r)]
+	p := h.rules[r]
 	if p == nil {
 		return // a change of the configuration has taken the rule away
 	}
-	failed := r.Status == 0 || r.Status >= 400
+	failed := status == 0 || status >= 400
 	p.recent.note(now, failed, wait)
 	p.day.note(now, failed, wait)
 }
