@@ -60,27 +60,28 @@ func (r *ring) await(ctx context.Context, pause time.Duration) bool {
 		case <-due.C:
 			return true
 		case <-r.nudge:
-			if r.asked() {
-				due.Reset(max(0, time.Until(r.latest.Add(gap))))
+			if at, ok := r.asked(); ok {
+				due.Reset(max(0, time.Until(at)))
 			}
 		}
 	}
 }
 
-func (r *ring) asked() bool {
+// asked returns when to fetch next, and false if nobody waits for that.
+func (r *ring) asked() (at time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.wanted > r.begun
+	return r.latest.Add(gap), r.wanted > r.begun
 }
 
 // fetch fetches the keys and tells those who wait.
 func (r *ring) fetch(ctx context.Context) error {
 	r.mu.Lock()
 	r.begun++
+	r.latest = time.Now()
 	number := r.begun
 	r.mu.Unlock()
 
-	r.latest = time.Now()
 	err := r.load(ctx)
 	if ctx.Err() == nil {
 		r.report(err)

@@ -19,7 +19,7 @@ const (
 	maxWait    = 5 * time.Second // for a key that is not known
 	maxWaiting = 4000            // tokens; more than the forged ones that one rotation has to stand
 	maxMissing = 1000            // ids that are remembered as not published
-	missingFor = 5 * time.Second
+	missingFor = 5 * time.Second // at most
 )
 
 // keySet is what a tenant published at one time. It never changes.
@@ -28,7 +28,9 @@ type keySet struct {
 	fetched time.Time // when they were asked for
 }
 
-// ring is the keys of one tenant. keep fetches them, everybody else reads.
+// ring is the keys of one tenant. keep fetches them, everybody else reads: an id
+// that nobody publishes makes others wait for nothing, and is all that it is
+// remembered by.
 type ring struct {
 	url     string
 	mine    func(issuer string) bool
@@ -38,17 +40,18 @@ type ring struct {
 	set     atomic.Pointer[keySet] // nil until fetched once
 	nudge   chan struct{}          // that wanted has grown
 	over    chan struct{}          // closed once nobody fetches any more
-	latest  time.Time              // when the last fetch began; keep's own
 	failing bool                   // whether the last fetch failed; keep's own
 
 	mu      sync.Mutex
-	begun   int // fetches
+	begun   int       // fetches
+	latest  time.Time // when the last one began
 	wanted  int // number of the fetch that is waited for: at most one more than begun
 	ended   int // number of the last fetch that has ended
 	failed  error
 	changed chan struct{} // closed when a fetch ends
 	waiting int
-	missing map[string]time.Time // ids that a fetch did not bring, and until when that counts
+	missing map[string]bool // ids that a fetch did not bring
+	noted   time.Time       // since when they are noted in missing
 }
 
 func newRing(o Options, tenant string, own issuers) *ring {
@@ -65,18 +68,37 @@ func newRing(o Options, tenant string, own issuers) *ring {
 
 		client: client, now: o.Now, log: o.Log.With("tenant", tenant),
 		nudge: make(chan struct{}, 1), over: make(chan struct{}),
-		changed: make(chan struct{}), missing: make(map[string]time.Time),
+		changed: make(chan struct{}), missing: make(map[string]bool),
 	}
 }
 
 // known returns the key with that id, or nil.
-func (r *ring) known(kid string) *publicKey {
+func (r *ring) known(kid string) *publicKey { return r.keys()[kid] }
+
+// keys returns the keys that are in use: none before the first fetch, and none
+// that are too old.
+func (r *ring) keys() map[string]*publicKey {
 	set := r.set.Load()
-	// Wall clock: that of a machine which slept went on.
+	// By the wall clock: while a machine sleeps, the other one stands still.
 	if set == nil || r.now().Round(0).Sub(set.fetched) > maxStale {
 		return nil
 	}
-	return set.keys[kid]
+	return set.keys
+}
+
+// summary returns what is known of the keys.
+func (r *ring) summary() Keys {
+	k := Keys{Held: len(r.keys())}
+	if set := r.set.Load(); set != nil {
+		k.Fetched = set.fetched
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k.Tried = r.latest
+	if r.failed != nil {
+		k.Problem = r.failed.Error()
+	}
+	return k
 }
 
 // key returns the key with that id. One that is not known is waited for, by all
@@ -116,7 +138,7 @@ func (r *ring) key(ctx context.Context, kid string) (*publicKey, error) {
 func (r *ring) join(kid string) (need int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if until, ok := r.missing[kid]; ok && time.Now().Before(until) {
+	if r.missing[kid] && time.Since(r.noted) < missingFor {
 		return 0, notPublished()
 	}
 	if r.waiting >= maxWaiting {
@@ -158,19 +180,12 @@ func (r *ring) fetched(kid string) (*publicKey, error) {
 	if r.failed != nil {
 		return nil, ErrUnavailable
 	}
-	r.forget()
-	r.missing[kid] = time.Now().Add(missingFor)
-	return nil, notPublished()
-}
-
-// forget makes room in what is missing. The lock is held.
-func (r *ring) forget() {
-	now := time.Now()
-	for kid, until := range r.missing {
-		if len(r.missing) >= maxMissing || !now.Before(until) {
-			delete(r.missing, kid)
-		}
+	if len(r.missing) >= maxMissing || time.Since(r.noted) >= missingFor {
+		clear(r.missing)
+		r.noted = time.Now()
 	}
+	r.missing[kid] = true
+	return nil, notPublished()
 }
 
 func notPublished() *Invalid {

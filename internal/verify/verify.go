@@ -13,7 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -97,6 +99,26 @@ func (v *Verifier) Ready() bool {
 		}
 	}
 	return true
+}
+
+// Keys is what is known of one tenant's keys.
+type Keys struct {
+	Tenant  string
+	Held    int       // keys that are in use; 0 once they are too old
+	Fetched time.Time // when those were asked for; zero: never
+	Tried   time.Time // when keys were asked for last; zero: never
+	Problem string    // why the last fetch failed; "" if it did not
+}
+
+// Keys returns what is known of the keys of each tenant, by tenant.
+func (v *Verifier) Keys() []Keys {
+	var all []Keys
+	for _, tenant := range slices.Sorted(maps.Keys(v.rings)) {
+		k := v.rings[tenant].summary()
+		k.Tenant = tenant
+		all = append(all, k)
+	}
+	return all
 }
 
 // Verify returns whom token speaks for. What is wrong with a token is an
