@@ -13,6 +13,9 @@ type exchange struct {
 	r    *http.Request
 	seen *Request
 
+	body  *body // what r brought; r.Body is it until a stage has read it
+	begun bool  // Began was told
+
 	route   *route
 	caller  *verify.Caller // nil: anonymous
 	message *message       // what the body says; nil without one
@@ -22,7 +25,8 @@ type exchange struct {
 // enter takes a request for a route through the stages. Each of them returns
 // false if it has answered.
 func (g *Gate) enter(x *exchange) {
-	if g.choose(x) && g.authenticate(x) && g.judge(x) && g.bound(x) {
+	if g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && g.bound(x) {
+		x.seen.Allowed = true
 		g.forward(x)
 	}
 }

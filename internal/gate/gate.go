@@ -79,14 +79,25 @@ type Options struct {
 	Verify func(ctx context.Context, token string) (*verify.Caller, error)
 	Ready  func() bool // whether tokens can be verified at all; nil: always
 
-	Began, Done func(*Request) // told of each request for a route; may be nil
-	Log         *slog.Logger
+	// TLS are the files of the certificate and its key, in PEM. Without them the
+	// gate is served in the clear, which is for what stands behind something that
+	// ends TLS. They are read again when they change.
+	TLS struct{ Cert, Key string }
+
+	// Began is told of each request for a route once that is known, with the
+	// header of the request; Answered when the header of its answer goes
+	// downstream, if one does; Done at its end, always. All get the same Request,
+	// which is theirs while they run. They may be nil.
+	Began          func(*Request, http.Header)
+	Answered, Done func(*Request)
+	Log            *slog.Logger
 }
 
 // Request is what is known of a request for a route. It holds no secret, but
 // what a client says of itself: names are not to be trusted.
 type Request struct {
 	Start     time.Time
+	Answered  time.Time     // when the header of the answer was sent; zero: not yet
 	Duration  time.Duration // once it is done
 	Route     string        // its path
 	Method    string
@@ -107,4 +118,6 @@ type Request struct {
 	Attempts int    // upstreams that were asked
 	Lost     bool   // the upstream does not know a session that it had given
 	Late     bool   // the upstream did not answer in time, or the client left after it had been asked
+
+	Noted any // whatever Began leaves for the others
 }

@@ -2,22 +2,24 @@ package gate
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
-	"strings"
+	"runtime"
+	"runtime/debug"
 	"time"
 )
 
-// Gate is the handler of a gate. Make one with New. It may be used concurrently.
+// Gate is the handler of a gate, and its server. Make one with New. It may be
+// used concurrently.
 type Gate struct {
 	o        Options
 	routes   []*route // the longest path first
+	served   map[string]bool
 	sessions *sessions
-}
 
-// route is a Route in use.
-type route struct {
-	Route
-	upstreams []*upstream
+	server   server
+	work     registry
+	draining chan struct{} // closed when Shutdown begins
 }
 
 // New returns a Gate.
@@ -28,30 +30,71 @@ func New(o Options) (*Gate, error) {
 	case o.BodyLimit == 0:
 		o.BodyLimit = 8 << 20
 	}
-	g := &Gate{o: o, sessions: newSessions()}
+	g := &Gate{o: o, sessions: newSessions(), draining: make(chan struct{})}
+	g.served = servedAuthorities(o.PublicURL, o.Hosts)
 	for _, r := range o.Routes {
 		g.routes = append(g.routes, &route{Route: r, upstreams: g.upstreams(r)})
 	}
-	return g, nil
+	sortRoutes(g.routes)
+	return g, g.serverOf(o)
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. It panics with [http.ErrAbortHandler] where
+// an answer that has begun cannot be finished.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{w: w, r: r, seen: &Request{Start: time.Now(), Method: r.Method, Path: r.URL.Path}}
-	if !g.public(x) {
+	if !g.work.enter() {
+		panic(http.ErrAbortHandler)
+	}
+	defer g.work.leave()
+	own := *r // stages change it
+	x := &exchange{r: &own, seen: &Request{Start: time.Now(), Method: r.Method, Path: r.URL.Path}}
+	out := &response{ResponseWriter: w, x: x, told: g.o.Answered}
+	x.w = out
+	x.body = newBody(out, &own)
+	defer g.finish(x, out)
+	if !g.health(x) && g.hosted(x) && !g.public(x) {
 		g.enter(x)
 	}
 }
 
-// choose finds the route of the request.
-func (g *Gate) choose(x *exchange) bool {
-	for _, r := range g.routes {
-		path := strings.TrimSuffix(r.Path, "/")
-		if x.r.URL.Path == path || strings.HasPrefix(x.r.URL.Path, path+"/") {
-			x.route, x.seen.Route = r, r.Path
-			return true
-		}
+// begin tells of a request whose route is known.
+func (g *Gate) begin(x *exchange) {
+	x.begun = true
+	if g.o.Began != nil {
+		g.o.Began(x.seen, x.r.Header)
 	}
-	x.refuse(answer{status: http.StatusNotFound, kind: "no-route", title: "Nothing is served here"})
-	return false
+}
+
+// finish ends the exchange, also one that panics.
+func (g *Gate) finish(x *exchange, out *response) {
+	failure := recover()
+	if failure != nil && failure != http.ErrAbortHandler {
+		failure = g.panicked(x, out, failure)
+	}
+	x.body.settle()
+	if x.begun && g.o.Done != nil {
+		x.seen.Duration = time.Since(x.seen.Start)
+		g.o.Done(x.seen)
+	}
+	if failure != nil {
+		panic(failure)
+	}
+}
+
+// panicked says that a stage failed, and returns what is left to panic with. Of
+// values that are not the runtime's only the type is logged: they may quote what
+// was read.
+func (g *Gate) panicked(x *exchange, out *response, failure any) any {
+	what := fmt.Sprintf("%T", failure)
+	if e, ok := failure.(runtime.Error); ok {
+		what = e.Error()
+	}
+	g.o.Log.Error("a request failed by a mistake in the gate", "route", x.seen.Route, "method", x.r.Method, "panic", what, "stack", string(debug.Stack()))
+	if out.begun {
+		return http.ErrAbortHandler
+	}
+	clear(out.Header())
+	x.message = nil // it may be what failed
+	x.refuse(answer{status: http.StatusInternalServerError, kind: "internal", title: "The gate failed", hint: "Its log says where; please report it"})
+	return nil
 }

@@ -1,0 +1,80 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// failed answers a request that no upstream has answered.
+func (g *Gate) failed(x *exchange, a *asking, err error) {
+	sent := a.sent.Load()
+	x.seen.Late = errors.Is(err, errLate) || x.r.Context().Err() != nil && sent
+	if x.r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // there is nobody to answer
+	}
+	g.o.Log.Debug("upstream failed", "route", x.route.Path, "error", loggable(err))
+	broken, ok := x.body.problem()
+	switch {
+	case ok:
+		x.refuse(broken)
+	case errors.Is(err, errLate):
+		x.refuse(late(x.route.Timeout, sent))
+	case sent:
+		x.refuse(answer{
+			status: http.StatusBadGateway, kind: "upstream-failed",
+			title:  "The MCP server broke off without an answer",
+			detail: "what was asked for may have been carried out",
+		})
+	default:
+		x.refuse(answer{
+			status: http.StatusBadGateway, kind: "upstream-unreachable", retryAfter: restAfterFailure,
+			title:  "The MCP server cannot be reached",
+			detail: "nothing was sent to it",
+			hint:   "Try again in a moment; the log of the gate has the reason at level debug",
+		})
+	}
+}
+
+func late(limit time.Duration, sent bool) answer {
+	a := answer{
+		status: http.StatusGatewayTimeout, kind: "upstream-timeout",
+		title:  "The MCP server did not answer in time",
+		detail: fmt.Sprintf("no answer came within %s; what was asked for may have been carried out", limit),
+	}
+	if !sent {
+		a.detail = fmt.Sprintf("it could not be reached within %s; nothing was sent to it", limit)
+	}
+	return a
+}
+
+// withheld answers in place of an answer that must not be shown.
+func (g *Gate) withheld(x *exchange, err error) {
+	if x.r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	g.o.Log.Warn("an answer was not passed on", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
+	clear(x.w.Header())
+	x.refuse(answer{
+		status: http.StatusBadGateway, kind: "upstream-answer",
+		title: "The answer of the MCP server cannot be passed on",
+		hint:  "The log of the gate has the reason",
+	})
+}
+
+// loggable returns what a log may have of err. Errors of reading HTTP quote what
+// was read, which may be of a body.
+func loggable(err error) string {
+	if _, network := errors.AsType[net.Error](err); network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, http.ErrAbortHandler) || errors.Is(err, errLate) || unreached(err) {
+		return err.Error()
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
+}

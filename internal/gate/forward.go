@@ -1,0 +1,157 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// errLate is why a request was given up: the upstream had its time.
+var errLate = errors.New("the upstream did not answer in time")
+
+// asking is a request on its way to an upstream.
+type asking struct {
+	x     *exchange
+	req   *http.Request // but for URL and body, which each attempt has for itself
+	early early
+	sent  atomic.Bool // there was a connection, and so something may have been sent
+	limit int64       // of a body that is not read before
+}
+
+// forward sends the request upstream and its answer downstream.
+//
+// It panics with [http.ErrAbortHandler] where the answer has begun and cannot be
+// finished: the client must not take it for whole.
+func (g *Gate) forward(x *exchange) {
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	defer cancel(nil)
+	a := g.asking(ctx, x)
+	res, u, err := a.inTime(cancel)
+	if err != nil {
+		g.failed(x, a, err)
+		return
+	}
+	from := res.Body
+	defer func() {
+		cancel(nil) // over HTTP/2 closing would wait for a read of the request's body
+		res.Body.Close()
+		from.Close()
+	}()
+	x.seen.Upstream = u.url.Host
+	if broken, ok := x.body.problem(); ok {
+		x.refuse(broken) // what the upstream says to a part of the body is no answer
+		return
+	}
+	g.relocate(x, u, res.Header)
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		g.upgrade(x, res)
+		return
+	}
+	if err := g.receive(x, res); err != nil {
+		g.withheld(x, err)
+		return
+	}
+	g.deliver(ctx, x, res)
+}
+
+// asking makes the request that goes upstream.
+func (g *Gate) asking(ctx context.Context, x *exchange) *asking {
+	a := &asking{x: x, early: early{x: x}, limit: g.o.BodyLimit}
+	trace := &httptrace.ClientTrace{
+		GotConn:        func(httptrace.GotConnInfo) { a.sent.Store(true) },
+		Got1xxResponse: a.early.pass,
+	}
+	req := x.r.WithContext(httptrace.WithClientTrace(ctx, trace))
+	req.Header = g.outgoing(x.r, x.route.plain())
+	if x.route.plain() && upgradeType(x.r.Header) == "websocket" {
+		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	}
+	req.RequestURI, req.Close, req.Trailer, req.TransferEncoding = "", false, nil, nil
+	a.req = req
+	return a
+}
+
+// inTime sends the request with the route's time limit, if there is one.
+func (a *asking) inTime(cancel context.CancelCauseFunc) (*http.Response, *upstream, error) {
+	if limit := a.x.route.Timeout; limit > 0 {
+		defer time.AfterFunc(limit, func() { cancel(errLate) }).Stop()
+	}
+	res, u, err := a.send()
+	a.early.end()
+	if cause := context.Cause(a.req.Context()); cause != nil {
+		if err == nil {
+			res.Body.Close() // what is said to a request that was cut is no answer
+		}
+		return nil, nil, cause
+	}
+	return res, u, err
+}
+
+// send asks one upstream after the other until one can be reached. Nothing is sent
+// twice: net/http itself does so only where a connection was closed before it took
+// a byte, or for a GET.
+func (a *asking) send() (res *http.Response, u *upstream, err error) {
+	for _, u = range a.x.candidates(time.Now()) {
+		a.x.seen.Attempts++
+		a.sent.Store(false)
+		u.inFlight.Add(1)
+		res, err = u.transport.RoundTrip(a.attempt(u))
+		if err == nil {
+			u.failed.Store(0)
+			res.Body = counted(res.Body, &u.inFlight)
+			return res, u, nil
+		}
+		u.inFlight.Add(-1)
+		if a.req.Context().Err() != nil {
+			return nil, nil, err
+		}
+		if a.sent.Load() && !unreached(err) {
+			return nil, nil, err
+		}
+		a.sent.Store(false)
+		u.failed.Store(time.Now().UnixNano())
+	}
+	return nil, nil, err
+}
+
+// attempt is the request for one upstream.
+func (a *asking) attempt(u *upstream) *http.Request {
+	req := *a.req
+	req.URL = u.target(a.x.route, a.x.r.URL)
+	req.Body, req.GetBody, req.ContentLength = nil, nil, 0
+	switch {
+	case a.x.message != nil:
+		whole(&req, a.x.message.raw)
+	case a.x.route.plain() && a.x.body.from != nil:
+		req.Body, req.ContentLength = a.x.body.lend(a.limit), a.x.r.ContentLength
+	}
+	return &req // without the body of a GET or DELETE, on which nobody has decided
+}
+
+// whole gives req a body that is in memory. It can be had again, for a connection
+// that turns out to be closed before it took a byte; but not where the client calls
+// its request idempotent, which net/http would take for leave to send it twice.
+func whole(req *http.Request, raw []byte) {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }
+	req.Body, _ = open()
+	req.ContentLength = int64(len(raw))
+	if len(req.Header["Idempotency-Key"])+len(req.Header["X-Idempotency-Key"]) == 0 {
+		req.GetBody = open
+	}
+}
+
+// receive has the other stages see to an answer of the upstream. Each may change
+// its header and its body; an error means that it must not go downstream.
+func (g *Gate) receive(x *exchange, res *http.Response) error {
+	g.bind(x, res)
+	if err := g.screen(x, res); err != nil {
+		return err
+	}
+	g.keep(x, res)
+	return nil
+}

@@ -1,0 +1,82 @@
+package gate
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	maxHeaderBytes    = 64 << 10
+	readHeaderTimeout = 10 * time.Second // from the connection's beginning; also for its TLS handshake
+	idleTimeout       = 2 * time.Minute  // between two requests
+	mostStreams       = 1000             // at once, of one HTTP/2 connection
+)
+
+// server is what of a Gate listens.
+type server struct {
+	http  http.Server
+	tls   bool
+	drain sync.Once
+}
+
+// serverOf sets the server up. There is no limit on the time of an answer: it may
+// be a stream.
+func (g *Gate) serverOf(o Options) error {
+	s := &g.server
+	s.http = http.Server{
+		Handler:           g,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		Protocols:         new(http.Protocols),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+	}
+	s.http.Protocols.SetHTTP1(true)
+	if o.TLS.Cert == "" && o.TLS.Key == "" {
+		s.http.Protocols.SetUnencryptedHTTP2(true)
+		return nil
+	}
+	pair, err := openPair(o.TLS.Cert, o.TLS.Key, o.Log)
+	if err != nil {
+		return err
+	}
+	s.tls = true
+	s.http.Protocols.SetHTTP2(true)
+	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.certificate}
+	return nil
+}
+
+// Serve serves what connects to l, HTTP/1.1 and HTTP/2, until Shutdown. The error
+// is [http.ErrServerClosed] then. It may be called for several listeners.
+func (g *Gate) Serve(l net.Listener) error {
+	if g.server.tls {
+		return g.server.http.ServeTLS(l, "", "")
+	}
+	return g.server.http.Serve(l)
+}
+
+// Shutdown stops accepting, has held streams end, lets calls in flight and
+// upgraded connections go on, and cuts those that are left when ctx ends; the error
+// is then ctx's. It returns when no goroutine of the gate is left. A further call,
+// also while the first one waits, may bring an earlier end.
+func (g *Gate) Shutdown(ctx context.Context) error {
+	g.server.drain.Do(func() { close(g.draining) })
+	err := g.server.http.Shutdown(ctx)
+	if err != nil {
+		g.server.http.Close()
+	}
+	err = cmp.Or(err, g.work.drain(ctx))
+	for _, r := range g.routes {
+		for _, u := range r.upstreams {
+			u.transport.CloseIdleConnections()
+		}
+	}
+	return err
+}
