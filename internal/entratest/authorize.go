@@ -97,7 +97,11 @@ func (a *Authority) consent(r *http.Request, seen Request) (any, *Failure) {
 	case form.Get("code_challenge") == "" || form.Get("code_challenge_method") != "S256":
 		return nil, missing("code_challenge")
 	}
-	if _, _, failure := a.delegatedScope(seen.Scope); failure != nil {
+	_, resource, failure := a.delegatedScope(seen.Scope)
+	if failure == nil {
+		failure = a.checkResource(r, resource)
+	}
+	if failure != nil {
 		return nil, failure
 	}
 	b := &a.browsing
@@ -113,7 +117,7 @@ func (a *Authority) consent(r *http.Request, seen Request) (any, *Failure) {
 		b.codes = make(map[string]authorizationCode)
 	}
 	code, who := "1."+randomID(), a.newSession(seen.Tenant, a.findClient(seen.Client))
-	who.user = b.user
+	who.user, who.scope = b.user, seen.Scope
 	b.codes[code] = authorizationCode{
 		session:   who,
 		redirect:  form.Get("redirect_uri"),

@@ -168,6 +168,42 @@ func TestBrowserCarriesFailuresBack(t *testing.T) {
 	}
 }
 
+func TestResourceHasToBeThatOfTheScopes(t *testing.T) {
+	t.Parallel()
+	const own, other = "api://" + apiV2, "https://mcp.corp.example/mcp"
+	a := start(t, public)
+	a.Browse(ada)
+	for resource, want := range map[string]int{own: 0, own + "/": 0, other: 9010010} {
+		code := sentBack(t, window(t, a, authorization(nil))).Get("code")
+		if got := post(t.Context(), t, a, tenant, redemption(code, map[string]string{"resource": resource})); got != want {
+			t.Errorf("redeemed with %s: AADSTS%d, want AADSTS%d", resource, got, want)
+		}
+	}
+	back := sentBack(t, window(t, a, authorization(map[string]string{"resource": other})))
+	if back.Get("error") != "invalid_target" || !strings.HasPrefix(back.Get("error_description"), "AADSTS9010010: ") || back.Has("code") {
+		t.Errorf("asked with %s: %v", other, back)
+	}
+}
+
+func TestScopeOfTheSignInCountsWhereNoneIsNamed(t *testing.T) {
+	t.Parallel()
+	a := start(t, public)
+	a.Browse(ada)
+	var first, second struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	code := sentBack(t, window(t, a, authorization(map[string]string{"scope": "api://" + apiV2 + "/read"}))).Get("code")
+	postJSON(t, a, tenant+"/oauth2/v2.0/token", redemption(code, map[string]string{"scope": ""}), &first)
+	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {app}, "refresh_token": {first.Refresh}}
+	postJSON(t, a, tenant+"/oauth2/v2.0/token", refresh, &second)
+	for _, token := range []string{first.Access, second.Access} {
+		if claims, err := a.Validate(token, apiV2); err != nil || claims["scp"] != "read" {
+			t.Errorf("claims %v, %v", claims, err)
+		}
+	}
+}
+
 func TestPageWaitsUntilSomebodyIsThere(t *testing.T) {
 	t.Parallel()
 	a := start(t, public)

@@ -61,6 +61,7 @@ func knownFailures() map[int]Failure {
 		700016:  {Error: "unauthorized_client", Description: "Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant."},
 		900023:  {Error: request, Description: "Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain."},
 		900144:  {Error: request, Description: "The request body must contain the following parameter: '{parameter}'."},
+		9010010: {Error: "invalid_target", Description: "The resource parameter provided in the request doesn't match with the requested scopes."},
 		1002012: {Error: scope, Description: "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."},
 
 		// The client's own credential is wrong.

@@ -33,7 +33,11 @@ func (a *Authority) respondUser(r *http.Request, seen Request, client *Client, w
 			return nil, failure
 		}
 	}
-	g, resource, failure := a.delegatedScope(seen.Scope)
+	who.scope = orDefault(seen.Scope, who.scope) // optional here (RFC 6749 sections 4.1.3 and 6, RFC 8628)
+	g, resource, failure := a.delegatedScope(who.scope)
+	if failure == nil {
+		failure = a.checkResource(r, resource)
+	}
 	if failure != nil {
 		return nil, failure
 	}
@@ -46,7 +50,7 @@ func (a *Authority) respondUser(r *http.Request, seen Request, client *Client, w
 	if err != nil {
 		return nil, &Failure{Description: err.Error()}
 	}
-	body["scope"], body["id_token"], body["client_info"] = grantedScope(g, seen.Scope), id, clientInfo(who)
+	body["scope"], body["id_token"], body["client_info"] = grantedScope(g, who.scope), id, clientInfo(who)
 	body["refresh_token"] = a.devices.remember(who)
 	return body, nil
 }
@@ -82,6 +86,17 @@ func (a *Authority) delegatedScope(scope string) (g Grant, resource *Resource, f
 	slices.Sort(g.Scopes)
 	g.Scopes = slices.Compact(g.Scopes)
 	return g, resource, nil
+}
+
+// checkResource refuses resource parameters (RFC 8707) that name something else
+// than the scopes do, as Entra does since March 2026.
+func (a *Authority) checkResource(r *http.Request, scopes *Resource) *Failure {
+	for _, named := range r.Form["resource"] {
+		if a.findResource(named) != scopes {
+			return failWith(9010010)
+		}
+	}
+	return nil
 }
 
 // grantedScope is what the answer says was granted: the scopes in full, and

@@ -24,7 +24,6 @@ type deviceCodes struct {
 type deviceCode struct {
 	session
 	code, userCode string
-	scope          string // that is granted unless the poll names another
 	expiry         time.Time
 	declined       bool
 }
@@ -34,6 +33,7 @@ type session struct {
 	tenant, client string
 	home           string // tenant that the user belongs to: that of the sign-in
 	user           *User
+	scope          string // that is granted to a request which names none
 }
 
 // newSession returns the session of somebody who is about to sign in.
@@ -81,10 +81,10 @@ func (a *Authority) device(_ *http.Request, seen Request) (any, *Failure) {
 	d := &deviceCode{
 		session:  a.newSession(seen.Tenant, client),
 		code:     randomID(),
-		scope:    seen.Scope,
 		userCode: strings.ToUpper(randomID()[:9]),
 		expiry:   a.now().Add(deviceCodeLifetime),
 	}
+	d.scope = seen.Scope
 	a.devices.mu.Lock()
 	a.devices.pending = append(a.devices.pending, d)
 	a.devices.mu.Unlock()
@@ -98,32 +98,31 @@ func (a *Authority) device(_ *http.Request, seen Request) (any, *Failure) {
 
 // redeemDevice answers a client that polls for the end of a sign-in.
 func (a *Authority) redeemDevice(r *http.Request, seen Request, client *Client) (any, *Failure) {
-	s, scope, failure := a.devices.poll(r.PostForm.Get("device_code"), client.ID, a.now())
+	s, failure := a.devices.poll(r.PostForm.Get("device_code"), client.ID, a.now())
 	if failure != nil {
 		return nil, failure
 	}
-	seen.Scope = orDefault(seen.Scope, scope) // RFC 8628 has no scope here
 	return a.respondUser(r, seen, client, s)
 }
 
-func (s *deviceCodes) poll(code, client string, now time.Time) (who session, scope string, failure *Failure) {
+func (s *deviceCodes) poll(code, client string, now time.Time) (who session, failure *Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, d := range s.pending {
 		switch {
 		case d.code != code || d.client != client:
 		case d.declined:
-			return session{}, "", failWith(65004)
+			return session{}, failWith(65004)
 		case d.user != nil:
 			s.pending = slices.Delete(s.pending, i, i+1) // it is good for one token
-			return d.session, d.scope, nil
+			return d.session, nil
 		case now.After(d.expiry):
-			return session{}, "", failWith(70020)
+			return session{}, failWith(70020)
 		default:
-			return session{}, "", failWith(70016)
+			return session{}, failWith(70016)
 		}
 	}
-	return session{}, "", failWith(70000)
+	return session{}, failWith(70000)
 }
 
 // remember returns a new refresh token for who.

@@ -151,7 +151,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 }
 
 // configuration answers with the OpenID configuration (OpenID Connect
-// Discovery 1.0) whose issuer is that of v2 tokens.
+// Discovery 1.0) whose issuer is that of v2 tokens. As in Entra's, nothing is said of
+// PKCE.
 func (a *Authority) configuration(_ *http.Request, seen Request) (any, *Failure) {
 	base := a.url + "/" + strings.ToLower(seen.Tenant)
 	return map[string]any{
@@ -163,7 +164,6 @@ func (a *Authority) configuration(_ *http.Request, seen Request) (any, *Failure)
 		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt"},
 		"response_types_supported":              []string{"code"},
 		"response_modes_supported":              []string{"query", "form_post"},
-		"code_challenge_methods_supported":      []string{"S256"},
 		"subject_types_supported":               []string{"pairwise"},
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"scopes_supported":                      []string{"openid", "profile", "email", "offline_access"},
