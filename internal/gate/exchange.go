@@ -20,6 +20,8 @@ type exchange struct {
 	caller  *verify.Caller // nil: anonymous
 	message *message       // what the body says; nil without one
 	session session        // that the request belongs to; zero: none
+
+	upstream *upstream // that answered; nil: none has
 }
 
 // enter takes a request for a route through the stages. Each of them returns

@@ -42,12 +42,12 @@ func (g *Gate) forward(x *exchange) {
 		res.Body.Close()
 		from.Close()
 	}()
-	x.seen.Upstream = u.url.Host
+	x.upstream, x.seen.Upstream = u, u.url.Host
 	if broken, ok := x.body.problem(); ok {
 		x.refuse(broken) // what the upstream says to a part of the body is no answer
 		return
 	}
-	g.relocate(x, u, res.Header)
+	g.relocate(x, res.Header)
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		g.upgrade(x, res)
 		return

@@ -40,6 +40,9 @@ func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 	trailers(h, res.Trailer)
 }
 
+// mostIdle is how much a stream that says nothing holds for what it will say.
+const mostIdle = 4 << 10
+
 var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
 // copy sends the body. Nothing waits for what comes behind it, but the header for
@@ -55,10 +58,16 @@ func (x *exchange) copy(res *http.Response) error {
 			return err
 		}
 	}
-	buf := buffers.Get().(*[16 << 10]byte)
-	defer buffers.Put(buf)
+	var buf []byte
+	if isEventStream(res.Header) {
+		buf = make([]byte, mostIdle)
+	} else {
+		pooled := buffers.Get().(*[16 << 10]byte)
+		defer buffers.Put(pooled)
+		buf = pooled[:]
+	}
 	for {
-		n, err := res.Body.Read(buf[:])
+		n, err := res.Body.Read(buf)
 		if n > 0 {
 			left -= int64(n)
 			if _, err := x.w.Write(buf[:n]); err != nil {

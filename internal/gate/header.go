@@ -108,7 +108,8 @@ func forThisHop(name string) bool {
 // relocate has a redirect of the upstream lead through the gate. Servers that
 // know the Host only, and not what was in front of it, name it with http: a client
 // would send its token there in the clear.
-func (g *Gate) relocate(x *exchange, u *upstream, h http.Header) {
+func (g *Gate) relocate(x *exchange, h http.Header) {
+	u := x.upstream
 	to, err := url.Parse(h.Get("Location"))
 	if err != nil || h.Get("Location") == "" {
 		return
