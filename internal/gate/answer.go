@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
 // codeDenied is the code of the gate's own JSON-RPC errors, the one that the
@@ -25,6 +23,7 @@ type answer struct {
 	denied     string // why, a word of Denials
 	challenge  string // value of WWW-Authenticate; "" for none
 	retryAfter time.Duration
+	code       int  // of the JSON-RPC error; 0: codeDenied
 	readable   bool // for a JSON-RPC request the status is 200: it is the one shape that agents show as it is
 }
 
@@ -51,7 +50,7 @@ func (x *exchange) refuse(a answer) {
 	if a.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(a.retryAfter.Round(time.Second)/time.Second)))
 	}
-	body, isRPC := x.message.errors(a.line(), d)
+	body, isRPC := x.message.errors(a, d)
 	h.Set("Content-Type", "application/problem+json")
 	switch {
 	case isRPC:
@@ -77,23 +76,4 @@ func (a answer) line() string {
 		line += ". " + a.hint
 	}
 	return line
-}
-
-// errors returns what answers the requests of a message with an error: nothing,
-// and false, if there are none.
-func (m *message) errors(line string, d document) ([]byte, bool) {
-	if m == nil || len(m.ids) == 0 {
-		return nil, false
-	}
-	var all []byte
-	for _, id := range m.ids {
-		if all != nil {
-			all = append(all, ',')
-		}
-		all = append(all, jsonrpc.ErrorBody(id, codeDenied, line, d)...)
-	}
-	if m.batch {
-		all = append(append([]byte{'['}, all...), ']')
-	}
-	return all, true
 }

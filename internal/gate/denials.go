@@ -19,12 +19,13 @@ const (
 	deniedPath         = "path"
 	deniedTooLarge     = "too-large"
 	deniedUpgrade      = "upgrade"
+	deniedAnswer       = "answer" // the upstream's cannot be judged, and is not shown
 )
 
 // Denials returns all values that Request.Denied may have beside "".
 func Denials() []string {
 	return []string{
 		deniedNoToken, deniedInvalidToken, deniedUnverifiable, deniedNoPermission, deniedScope, deniedRole, deniedUnmapped, deniedMethod,
-		deniedMessage, deniedHeader, deniedSession, deniedOrigin, deniedHost, deniedPath, deniedTooLarge, deniedUpgrade,
+		deniedMessage, deniedHeader, deniedSession, deniedOrigin, deniedHost, deniedPath, deniedTooLarge, deniedUpgrade, deniedAnswer,
 	}
 }

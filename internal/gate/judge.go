@@ -1,43 +1,118 @@
 package gate
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
 	"net/http"
+	"slices"
 
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
-// message is what the body of a POST says.
-type message struct {
-	raw   []byte            // as it was sent
-	ids   []json.RawMessage // of its requests, in order
-	batch bool
-}
-
-// judge reads the body, if there is one, and decides whether the caller may have
-// it passed on.
+// judge reads the message that a POST brings, and decides whether the caller may
+// have it passed on. What a plain route carries is read only to tell of it.
 func (g *Gate) judge(x *exchange) bool {
-	if x.r.Method != http.MethodPost {
+	switch {
+	case x.route.plain():
+		x.glimpse()
 		return true
-	}
-	b, err := io.ReadAll(io.LimitReader(x.r.Body, g.o.BodyLimit))
-	if err != nil {
+	case x.r.Method == http.MethodPost:
+		return g.read(x) && g.confirmed(x) && g.decide(x)
+	case x.r.ContentLength != 0:
+		x.refuse(answer{
+			status: http.StatusBadRequest, kind: "unwanted-body", denied: deniedMessage,
+			title: "A request of this method has no body", hint: "Send messages by POST",
+		})
 		return false
 	}
-	m, err := jsonrpc.Parse(b)
-	if err != nil {
-		x.refuse(answer{status: http.StatusBadRequest, kind: "no-message", title: "The body is not a JSON-RPC message"})
-		return false
-	}
-	x.message = &message{raw: b}
-	if m.Kind == jsonrpc.Request {
-		x.message.ids = append(x.message.ids, m.ID)
-	}
-	x.r.Body = io.NopCloser(bytes.NewReader(b))
 	return true
 }
 
-// screen takes what the caller may not see out of the lists in an answer.
-func (g *Gate) screen(x *exchange, res *http.Response) error { return nil }
+// refusal is why a message is denied.
+type refusal struct {
+	Decision
+	subject
+	call *call
+}
+
+// decide finds out whether the caller may have everything that the message asks
+// for. Nothing is done by half: of a batch in which one message is denied none is
+// passed on.
+func (g *Gate) decide(x *exchange) bool {
+	var all []refusal
+	for i := range x.message.calls {
+		c := &x.message.calls[i]
+		if no, denied := x.route.denies(c, x); denied {
+			no.call, c.why = c, g.reason(x, no)
+			all = append(all, no)
+		}
+	}
+	x.tell(all)
+	if len(all) > 0 {
+		x.refuse(g.denial(x, all))
+	}
+	return len(all) == 0
+}
+
+// denies returns why a message is denied, if it is. Of several reasons it is one
+// that no sign-in mends.
+func (r *route) denies(c *call, x *exchange) (no refusal, denied bool) {
+	if c.Kind == jsonrpc.Response || known(c.Method) == anybodys {
+		return no, false
+	}
+	if known(c.Method) == notOfMCP {
+		return refusal{Decision: Decision{Denied: deniedMethod}}, !r.Allow
+	}
+	for _, s := range c.about {
+		if d := r.Judge(s.kind, s.name, x.caller); !d.Allowed && (!denied || !d.Mends) {
+			no, denied = refusal{Decision: d, subject: s}, true
+		}
+	}
+	return no, denied
+}
+
+// tell notes what the message is, and what it is about. Of a batch that is what
+// is denied, if anything is.
+func (x *exchange) tell(all []refusal) {
+	m := x.message
+	x.seen.Message = "batch"
+	if !m.batch {
+		x.seen.Message = short(m.calls[0].Method)
+	}
+	about := m.calls[0].about
+	if len(all) > 0 {
+		about = []subject{all[0].subject}
+	}
+	if len(about) > 0 {
+		x.seen.Name = short(about[0].name)
+	}
+}
+
+// denial is the answer to a message of which something is denied. It is a
+// challenge only if the caller could get all that is missing by signing in:
+// otherwise agents would start what cannot help.
+func (g *Gate) denial(x *exchange, all []refusal) answer {
+	worst, scopes := all[0], slices.Clone(x.route.Scopes)
+	for _, no := range all {
+		if worst.Mends && !no.Mends {
+			worst = no
+		}
+		for _, s := range no.Needs.Scopes {
+			if !slices.Contains(scopes, s) {
+				scopes = append(scopes, s)
+			}
+		}
+	}
+	a := answer{
+		status: http.StatusForbidden, kind: "denied", denied: worst.Denied, title: "The caller may not have this",
+		detail: worst.what(), hint: g.way(x, worst),
+	}
+	switch {
+	case !worst.Mends:
+		a.readable = true
+	case x.caller == nil:
+		a.status, a.challenge = http.StatusUnauthorized, g.challenge(x.route, "", "", scopes)
+	default:
+		a.kind, a.title = "insufficient-scope", "The access token lacks a scope"
+		a.challenge = g.challenge(x.route, insufficientScope, a.title, scopes)
+	}
+	return a
+}

@@ -1,0 +1,163 @@
+package gate
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// read takes the message of a POST. It refuses what the upstream could read
+// differently.
+func (g *Gate) read(x *exchange) bool {
+	if a, ok := unreadable(x.r.Header); ok {
+		x.refuse(a)
+		return false
+	}
+	raw, err := x.limited(g.o.BodyLimit)
+	if err != nil {
+		x.refuse(x.broken(err))
+		return false
+	}
+	m, err := parse(raw)
+	if m != nil {
+		x.message = m
+	}
+	if err != nil {
+		x.refuse(answer{
+			status: http.StatusBadRequest, kind: "unclear-message", denied: deniedMessage,
+			title: "The body is no JSON-RPC message that every reader reads alike", detail: strings.TrimPrefix(err.Error(), "jsonrpc: "),
+			hint: "Send one JSON object in UTF-8 whose names are not repeated, or an array of them",
+		})
+		return false
+	}
+	x.restore(raw)
+	return true
+}
+
+// unreadable is the answer to a body that is no JSON as it is sent.
+func unreadable(h http.Header) (a answer, refused bool) {
+	a = answer{status: http.StatusUnsupportedMediaType, kind: "media-type", denied: deniedMessage, title: "The body is not JSON as it is"}
+	encodings := h["Content-Encoding"]
+	if len(encodings) > 1 || len(encodings) == 1 && !strings.EqualFold(encodings[0], "identity") {
+		a.hint = "Send it without Content-Encoding: what is compressed is not judged"
+		return a, true
+	}
+	types := h["Content-Type"]
+	a.hint = "Send one header: Content-Type: application/json, in UTF-8"
+	if len(types) != 1 {
+		return a, true
+	}
+	media, params, err := mime.ParseMediaType(types[0])
+	charset, is := params["charset"]
+	return a, err != nil || media != "application/json" || is && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8")
+}
+
+var errTooLarge = errors.New("larger than a message may be")
+
+// limited reads the body, if it is not too large.
+func (x *exchange) limited(most int64) ([]byte, error) {
+	if x.r.ContentLength > most {
+		return nil, errTooLarge
+	}
+	var b bytes.Buffer
+	if x.r.ContentLength > 0 {
+		b.Grow(int(min(x.r.ContentLength, 64<<10)) + bytes.MinRead) // the rest as it comes: a length is but a promise
+	}
+	n, err := io.Copy(&b, io.LimitReader(x.r.Body, most+1))
+	if n > most {
+		return nil, errTooLarge
+	}
+	return b.Bytes(), err
+}
+
+// broken is the answer to a body that could not be read.
+func (x *exchange) broken(err error) answer {
+	if errors.Is(err, errTooLarge) {
+		return answer{
+			status: http.StatusRequestEntityTooLarge, kind: "too-large", denied: deniedTooLarge, title: "The message is too large",
+			hint: "body_limit in the gate's configuration sets how large it may be",
+		}
+	}
+	if a, ok := x.body.problem(); ok {
+		return a
+	}
+	return answer{status: http.StatusBadRequest, kind: "body-broken", denied: deniedMessage, title: "The body broke off"}
+}
+
+// restore lets the body be read once more, as it was.
+func (x *exchange) restore(raw []byte) {
+	x.r.Body, x.r.ContentLength, x.r.TransferEncoding = io.NopCloser(bytes.NewReader(raw)), int64(len(raw)), nil
+}
+
+// glimpse notes what a short message says, if that can be told, and refuses
+// nothing.
+func (x *exchange) glimpse() {
+	if _, refused := unreadable(x.r.Header); refused || x.r.Method != http.MethodPost || x.r.ContentLength <= 0 || x.r.ContentLength > peeked {
+		return
+	}
+	raw, err := io.ReadAll(x.r.Body)
+	if err != nil {
+		x.r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(raw), failing{err}))
+		return
+	}
+	x.restore(raw)
+	if m, err := parse(raw); err == nil {
+		x.message = m
+		x.tell(nil)
+	}
+}
+
+// failing is a reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// codeMismatch is the code of MCP 2026-07-28 for fields that contradict the body.
+const codeMismatch = -32020
+
+// confirmed reports whether the fields that repeat what the body says do so, as
+// MCP 2026-07-28 wants ("Request Metadata" of "Streamable HTTP"). They decide
+// nothing here, but an upstream may go by them.
+func (g *Gate) confirmed(x *exchange) bool {
+	var method, name string
+	if m := x.message; !m.batch {
+		if method = m.calls[0].Method; len(m.calls[0].about) == 1 {
+			name = m.calls[0].about[0].name
+		}
+	}
+	ok := repeats(x.r.Header["Mcp-Method"], method)
+	if name != "" {
+		ok = ok && repeats(x.r.Header["Mcp-Name"], name)
+	} else {
+		ok = ok && len(x.r.Header["Mcp-Name"]) <= 1
+	}
+	if !ok {
+		x.refuse(answer{
+			status: http.StatusBadRequest, kind: "header-mismatch", denied: deniedHeader, code: codeMismatch,
+			title: "Mcp-Method or Mcp-Name says another thing than the body",
+		})
+	}
+	return ok
+}
+
+// repeats reports whether a field, if there is one, says what the body says: as
+// it is, or in base64 ("Value Encoding" there).
+func repeats(values []string, said string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	if len(values) > 1 {
+		return false
+	}
+	if values[0] == said {
+		return true
+	}
+	coded, ok := strings.CutPrefix(values[0], "=?base64?")
+	coded, end := strings.CutSuffix(coded, "?=")
+	plain, err := base64.StdEncoding.DecodeString(coded)
+	return ok && end && err == nil && string(plain) == said
+}

@@ -1,0 +1,58 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// mostTold is how much of a name is told of it.
+const mostTold = 128
+
+// short returns the beginning of a long string.
+func short(s string) string {
+	if len(s) <= mostTold {
+		return s
+	}
+	end := mostTold
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+// what says what is denied. The names are the client's own, in its own message.
+func (no refusal) what() string {
+	if no.kind == "" {
+		return fmt.Sprintf("the method %q is none of MCP that this gate knows", short(no.call.Method))
+	}
+	return fmt.Sprintf("the %s %q", no.kind, short(no.name))
+}
+
+// way says what would have it allowed.
+func (g *Gate) way(x *exchange, no refusal) string {
+	needed := Needs{Scopes: g.full(no.Needs.Scopes), Roles: no.Needs.Roles}.words()
+	switch {
+	case no.kind == "":
+		return "Nobody may send it here: default is deny"
+	case no.Climbs:
+		return "No pattern decides on a URI that leads elsewhere by dot segments: it has to be named as it is"
+	case no.Denied == deniedUnmapped:
+		return "Nobody may have it: the gate's configuration does not name it, and default is deny"
+	case x.caller == nil:
+		return "It takes a sign-in, with " + needed
+	case no.Mends:
+		return "It takes " + needed
+	case len(x.caller.Scopes) > 0:
+		return fmt.Sprintf("It takes %s, and signing in again does not change that: an administrator has to assign it", needed)
+	case no.Denied == deniedScope:
+		return fmt.Sprintf("It takes %s, which only users can have, and the token is an application's", needed)
+	}
+	return fmt.Sprintf("It takes %s, which an administrator has to assign to the application", needed)
+}
+
+// reason is all that is said of one message.
+func (g *Gate) reason(x *exchange, no refusal) string {
+	what := no.what()
+	return strings.ToUpper(what[:1]) + what[1:] + " is denied. " + g.way(x, no)
+}

@@ -1,0 +1,216 @@
+package gate
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/injectproxy/injectproxy/internal/jsonrpc"
+	"github.com/injectproxy/injectproxy/internal/listing"
+)
+
+const (
+	mostBatch = 1000    // messages of a batch
+	mostName  = 8 << 10 // bytes of a name or URI
+)
+
+// message is what the body of a POST says.
+type message struct {
+	raw   []byte            // as it was sent
+	ids   []json.RawMessage // of its requests, in order
+	batch bool
+	calls []call // in order; nil of one that has not been judged
+}
+
+// call is one message, and what it asks for by name.
+type call struct {
+	jsonrpc.Message
+	about []subject
+	why   string // it is denied; "" if it is not
+}
+
+// subject is a tool, resource or prompt.
+type subject struct {
+	kind Kind
+	name string
+}
+
+// begins reports whether the message is an initialize.
+func (m *message) begins() bool {
+	return m != nil && len(m.calls) == 1 && m.calls[0].Kind == jsonrpc.Request && m.calls[0].Method == "initialize"
+}
+
+// The texts say nothing of the message but names that the client knows.
+var (
+	errBatch  = errors.New("a batch has between 1 and 1000 messages, none of which is a batch")
+	errFolded = errors.New("a name in it is one of JSON-RPC or MCP but for its case")
+	errParams = errors.New("its params do not say, in the one way that every reader reads alike, what they are about")
+	errName   = errors.New("the name or URI in it is too long, or has characters that none has")
+	errMethod = errors.New("its method is one of MCP but for its case, or for space around it")
+)
+
+// parse reads a body. It returns what is known of it beside an error, too, so
+// that its requests get their answers.
+func parse(raw []byte) (*message, error) {
+	first, err := jsonrpc.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	m := &message{raw: raw, batch: first.Kind == jsonrpc.Batch}
+	bodies, err := m.bodies()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bodies {
+		one, err := jsonrpc.Parse(b)
+		if err != nil {
+			return nil, err
+		}
+		if one.Kind == jsonrpc.Batch {
+			return nil, errBatch
+		}
+		m.calls = append(m.calls, call{Message: one})
+		if one.Kind == jsonrpc.Request {
+			m.ids = append(m.ids, one.ID)
+		}
+	}
+	for i := range m.calls {
+		if err := m.calls[i].read(bodies[i]); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// bodies returns the messages that m consists of.
+func (m *message) bodies() (all []json.RawMessage, err error) {
+	if !m.batch {
+		return []json.RawMessage{m.raw}, nil
+	}
+	if err := json.Unmarshal(m.raw, &all); err != nil {
+		return nil, err
+	}
+	if len(all) == 0 || len(all) > mostBatch {
+		return nil, errBatch
+	}
+	return all, nil
+}
+
+// read finds out what the message is about. Some servers read names whatever
+// their case is: what is another message to them is none that may pass.
+func (c *call) read(raw json.RawMessage) (err error) {
+	members, err := jsonrpc.Object(raw)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"jsonrpc", "id", "method", "params", "result", "error"} {
+		if jsonrpc.FoldedTwice(members, name) {
+			return errFolded
+		}
+	}
+	if c.Kind == jsonrpc.Response {
+		return nil
+	}
+	if c.about, err = subjects(c.Method, c.Params); err != nil {
+		return err
+	}
+	for _, s := range c.about {
+		if len(s.name) > mostName || strings.ContainsFunc(s.name, nameless) {
+			return errName
+		}
+	}
+	return nil
+}
+
+// nameless are characters that are read differently: one that ends a string for
+// some, and the one that stands for what could not be decoded.
+func nameless(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+
+// subjects returns what params of a method name.
+func subjects(method string, params json.RawMessage) ([]subject, error) {
+	switch method {
+	case "tools/call":
+		return named(Tool, params, "name")
+	case "prompts/get":
+		return named(Prompt, params, "name")
+	case "resources/read", "resources/subscribe", "resources/unsubscribe":
+		return named(Resource, params, "uri")
+	case "completion/complete":
+		return reference(params)
+	case "subscriptions/listen":
+		return subscriptions(params)
+	}
+	if disguised(method) {
+		return nil, errMethod
+	}
+	return nil, nil
+}
+
+func named(kind Kind, params json.RawMessage, member string) ([]subject, error) {
+	name, ok := listing.Name(params, member)
+	if !ok {
+		return nil, errParams
+	}
+	return []subject{{kind, name}}, nil
+}
+
+// reference reads the ref of a completion/complete.
+func reference(params json.RawMessage) ([]subject, error) {
+	ref, ok := member(params, "ref")
+	if !ok {
+		return nil, errParams
+	}
+	kind, _ := listing.Name(ref, "type")
+	_, isName := listing.Name(ref, "name")
+	_, isURI := listing.Name(ref, "uri")
+	switch {
+	case kind == "ref/prompt" && !isURI:
+		return named(Prompt, ref, "name")
+	case kind == "ref/resource" && !isName:
+		return named(Resource, ref, "uri")
+	}
+	return nil, errParams
+}
+
+// subscriptions reads which resources a subscriptions/listen is about, if any.
+func subscriptions(params json.RawMessage) (all []subject, err error) {
+	wanted, ok := member(params, "notifications")
+	if !ok {
+		return nil, errParams
+	}
+	list, ok := member(wanted, "resourceSubscriptions")
+	if !ok {
+		return nil, errParams
+	}
+	if list == nil || string(list) == "null" {
+		return nil, nil
+	}
+	var uris []json.RawMessage
+	if json.Unmarshal(list, &uris) != nil || len(uris) > mostBatch {
+		return nil, errParams
+	}
+	for _, raw := range uris {
+		uri, ok := jsonrpc.Text(raw)
+		if !ok {
+			return nil, errParams
+		}
+		all = append(all, subject{Resource, uri})
+	}
+	return all, nil
+}
+
+// member returns a member of an object, nil if there is none. It is false unless
+// every reader finds the same one. Null, and what is absent, is an object without
+// members.
+func member(object json.RawMessage, name string) (json.RawMessage, bool) {
+	if object == nil || string(object) == "null" {
+		return nil, true
+	}
+	members, err := jsonrpc.Object(object)
+	if err != nil || jsonrpc.FoldedTwice(members, name) {
+		return nil, false
+	}
+	return members[name], true
+}
