@@ -1,21 +1,140 @@
 package gate
 
-import "net/http"
+import (
+	"crypto/sha256"
+	"net/http"
+	"strings"
 
-// session is an MCP session of an upstream. It belongs to who began it.
+	"github.com/injectproxy/injectproxy/internal/verify"
+)
+
+// headerSession names the session that a request belongs to ("Session
+// Management" in "Transports" of MCP 2025-03-26 to 2025-11-25).
+const headerSession = "Mcp-Session-Id"
+
+// mostSessionID is the longest id of a session, in bytes.
+const mostSessionID = 1 << 10
+
+// session is an MCP session of an upstream, that a request belongs to. It belongs
+// to who began it.
 type session struct {
-	id             string
-	tenant, object string // of its owner; both "" for an anonymous one
-	upstream       *upstream
+	key      sessionKey
+	upstream *upstream // that has it; nil: the request names no session
 }
 
-// sessions are those that upstreams have given.
-type sessions struct{}
+// sessionKey stands for a session. Ids are as good as passwords to a server that
+// knows no callers, so they are not kept.
+type sessionKey [sha256.Size]byte
 
-func newSessions() *sessions { return &sessions{} }
+// The kinds of what a session is known by.
+const (
+	byHeader   = "header"   // its id, on one route
+	byQuery    = "query"    // its id in the URL of the older transport
+	byEndpoint = "endpoint" // that URL as a whole
+)
+
+func keyOf(kind, route, id string) sessionKey {
+	return sha256.Sum256([]byte(kind + "\x00" + route + "\x00" + id))
+}
+
+// owner is whom a session belongs to. The zero owner is anybody without a token.
+type owner struct{ tenant, object string }
+
+func ownerOf(c *verify.Caller) owner {
+	if c == nil {
+		return owner{}
+	}
+	return owner{c.Tenant, c.Object}
+}
+
+// Sessions returns how many sessions are known.
+func (g *Gate) Sessions() int { return g.sessions.count() }
+
+// mark is something in a request that names a session.
+type mark struct {
+	key  sessionKey
+	must bool // it names one: if that is unknown, the request is refused
+}
 
 // bound finds the session that the request names, and whether it is the caller's.
-func (g *Gate) bound(x *exchange) bool { return true }
+// Another's is answered as one that there is not, so that the client begins anew.
+func (g *Gate) bound(x *exchange) bool {
+	if x.r.Method == http.MethodGet && strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
+		x.r.Header.Del("Accept-Encoding") // what begins a session of the older transport has to be read
+	}
+	marks, ok := x.marks()
+	if !ok {
+		x.refuse(answer{
+			status: http.StatusBadRequest, kind: "unclear-session", denied: deniedSession,
+			title: "The request does not name one session",
+			hint:  "Send one Mcp-Session-Id of visible ASCII characters, as the server gave it, or none",
+		})
+		return false
+	}
+	for _, m := range marks {
+		if !g.join(x, m) {
+			return false
+		}
+	}
+	return true
+}
 
-// bind notes a session that the upstream begins, or no longer has.
-func (g *Gate) bind(x *exchange, res *http.Response) {}
+// join makes the request one of the session that m names. It is false if it has
+// answered.
+func (g *Gate) join(x *exchange, m mark) bool {
+	caller := ownerOf(x.caller)
+	t, found, err := g.sessions.find(x.r.Context(), m.key)
+	if err == nil && found && t.owner == (owner{}) && caller != t.owner {
+		t, err = g.sessions.bind(x.r.Context(), m.key, tenure{caller, t.upstream}) // nobody's until now
+	}
+	u := x.route.upstreamAt(t.upstream)
+	switch {
+	case err != nil:
+		g.o.Log.Error("sessions cannot be looked up", "route", x.route.Path, "error", err)
+		x.refuse(sessionsUnknown)
+		return false
+	case !found && !m.must:
+		return true
+	case !found, t.owner != caller, u == nil:
+		x.refuseSession()
+		return false
+	}
+	if x.session.upstream == nil {
+		x.session = session{m.key, u}
+	}
+	return true
+}
+
+// sessionsUnknown is said while nobody can tell whose a session is.
+var sessionsUnknown = answer{
+	status: http.StatusServiceUnavailable, kind: "sessions-unknown", title: "Sessions cannot be looked up at the moment",
+	hint: "Try again in a moment",
+}
+
+// refuseSession answers as a server does that has no such session.
+func (x *exchange) refuseSession() {
+	if x.message == nil {
+		x.peek()
+	}
+	x.refuse(answer{
+		status: http.StatusNotFound, kind: "no-session", denied: deniedSession,
+		title: "There is no such session",
+		hint:  "Begin another one, with initialize and without Mcp-Session-Id",
+	})
+}
+
+// upstreamAt returns the upstream of the route that a session is at, nil if it
+// has none like it. The older transport may use two routes to one server.
+func (r *route) upstreamAt(at string) *upstream {
+	for _, u := range r.upstreams {
+		if u.url.String() == at {
+			return u
+		}
+	}
+	for _, u := range r.upstreams {
+		if strings.HasPrefix(at+"/", u.url.Scheme+"://"+u.url.Host+"/") {
+			return u
+		}
+	}
+	return nil
+}

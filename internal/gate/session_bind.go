@@ -1,0 +1,148 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+)
+
+// unfit is why an answer of the upstream must not go downstream, and what is said
+// in its place.
+type unfit struct{ answer }
+
+// Error implements error.
+func (u *unfit) Error() string { return u.title }
+
+// bind notes a session that the upstream begins, or no longer has. It is an error
+// if the session is another caller's, or nothing that a client could send: an
+// answer that says so must not go downstream.
+func (g *Gate) bind(x *exchange, res *http.Response) error {
+	if err := g.given(x, res); err != nil {
+		return err
+	}
+	g.ended(x, res)
+	g.watchEndpoint(x, res)
+	return nil
+}
+
+// given binds the session that the answer names to the caller, before the client
+// hears of it.
+func (g *Gate) given(x *exchange, res *http.Response) error {
+	if len(res.Header[headerSession]) == 0 {
+		return nil
+	}
+	id, ok := headerID(res.Header)
+	key := keyOf(byHeader, x.route.Path, id)
+	switch {
+	case ok && id == "" || ok && key == x.session.key:
+		return nil
+	case res.StatusCode/100 != 2:
+		res.Header.Del(headerSession) // it begins nothing
+		return nil
+	case !ok:
+		g.o.Log.Error("the upstream gives a session an id that no client may send", "route", x.route.Path, "upstream", x.upstream.url.Host)
+		return &unfit{answer{
+			status: http.StatusBadGateway, kind: "bad-session", title: "The MCP server gave the session an id that cannot be used",
+		}}
+	}
+	mine, err := g.take(x, key)
+	switch {
+	case err != nil:
+		return &unfit{sessionsUnknown}
+	case !mine:
+		g.shared(x)
+		return &unfit{answer{
+			status: http.StatusBadGateway, kind: "shared-session", title: "The MCP server gave the session of another caller",
+			hint: "Servers have to give each session an id of its own that cannot be guessed; who runs the server has to mend that",
+		}}
+	}
+	return nil
+}
+
+func (g *Gate) shared(x *exchange) {
+	g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
+}
+
+// take binds a session of the upstream that answered to the caller. It is false
+// if another has it.
+func (g *Gate) take(x *exchange, key sessionKey) (bool, error) {
+	caller := ownerOf(x.caller)
+	t, err := g.sessions.bind(x.r.Context(), key, tenure{caller, x.upstream.url.String()})
+	if err != nil {
+		g.o.Log.Error("a session cannot be noted", "route", x.route.Path, "error", err)
+	}
+	return err == nil && t.owner == caller, err
+}
+
+// ended forgets the session of the request if the answer says that it is over.
+// Other answers of 404 than to a message may mean that there is no such method.
+func (g *Gate) ended(x *exchange, res *http.Response) {
+	if x.session.upstream == nil {
+		return
+	}
+	status := res.StatusCode
+	switch x.r.Method {
+	case http.MethodDelete:
+		if status/100 == 2 || status == http.StatusNotFound {
+			g.forget(x, x.session.key)
+		}
+	case http.MethodPost:
+		switch status {
+		case http.StatusNotFound:
+			g.lost(x)
+		case http.StatusBadRequest:
+			res.Body = &complaint{ReadCloser: res.Body, lost: func() { g.lost(x) }}
+		}
+	}
+}
+
+func (g *Gate) lost(x *exchange) {
+	x.seen.Lost = true
+	g.forget(x, x.session.key)
+}
+
+// forget removes a session, also when the client has left.
+func (g *Gate) forget(x *exchange, key sessionKey) {
+	if err := g.sessions.forget(context.WithoutCancel(x.r.Context()), key); err != nil {
+		g.o.Log.Warn("a session that is over cannot be forgotten", "route", x.route.Path, "error", err)
+	}
+}
+
+// mostComplaint is how much of a 400 is looked at.
+const mostComplaint = 4 << 10
+
+// losses are what servers say beside a 400 when they mean that a session is
+// lost, in lower case.
+var losses = [][]byte{
+	[]byte("no valid session id"),
+	[]byte("server not initialized"),
+	[]byte("unknown mcp-session-id"),
+	[]byte("invalid session id"),
+	[]byte("invalid or missing session id"),
+}
+
+// complaint is the body of a 400 that may mean that the session is lost. It
+// passes as it comes.
+type complaint struct {
+	io.ReadCloser
+	said []byte // in lower case
+	lost func() // nil once it was called
+}
+
+// Read implements [io.Reader].
+func (c *complaint) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if c.lost == nil || len(c.said) >= mostComplaint {
+		return n, err
+	}
+	c.said = append(c.said, bytes.ToLower(p[:min(n, mostComplaint-len(c.said))])...)
+	for _, l := range losses {
+		if bytes.Contains(c.said, l) {
+			c.lost()
+			c.lost = nil
+			break
+		}
+	}
+	return n, err
+}
