@@ -46,7 +46,7 @@ type GateEntra struct {
 	Algorithms    []string // of RS256 and ES256, at least one
 	AuthorityHost string   // base URL without a trailing slash; "" for the public cloud
 	Shim          bool
-	ShimClient    string // with Shim: the client id of every registration
+	ShimClient    string // the client id that every registration is answered with; ClientID if the file is silent
 }
 
 // GateRoute is one [[route]].

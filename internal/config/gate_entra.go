@@ -24,10 +24,10 @@ func (e *GateEntra) read(t *table) {
 	e.Shim = t.boolean("shim")
 	e.ShimClient = t.application("shim_client")
 	switch {
-	case e.Shim && !t.has("shim_client"):
-		t.errorf(t.at("shim"), "entra.shim wants shim_client").hint("the client ID of a registration with the redirect URIs of your clients: every client is told that one")
 	case !e.Shim && t.has("shim_client"):
 		t.warnf(t.at("shim_client"), "entra.shim_client has no effect without shim = true")
+	case e.Shim && !t.has("shim_client"):
+		e.ShimClient = e.ClientID
 	}
 	t.done()
 }

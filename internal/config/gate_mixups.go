@@ -82,7 +82,7 @@ func (e *GateEntra) mixedClients(t *table) {
 		}
 	}
 	switch at := t.at("shim_client"); {
-	case e.ShimClient == "":
+	case !e.Shim:
 	case slices.Contains(e.Tenants, e.ShimClient):
 		t.errorf(at, "entra.shim_client is in tenants, too; one of them is in the wrong place")
 	case len(e.Clients) > 0 && !slices.Contains(e.Clients, e.ShimClient):
@@ -108,7 +108,7 @@ func (e *GateEntra) mixedAudiences(t *table) {
 			t.warnf(at, "entra.audiences: %s is in clients, too", show(s)).hint("audiences are whom tokens are for, clients who asked for them")
 		}
 	}
-	if guid, ok := strings.CutPrefix(strings.ToLower(e.AppIDURI), "api://"); ok && slices.Contains(e.Tenants, guid) {
+	if guid, ok := strings.CutPrefix(strings.ToLower(e.AppIDURI), "api://"); ok && guid != e.ClientID && slices.Contains(e.Tenants, guid) {
 		t.errorf(t.at("app_id_uri"), "entra.app_id_uri is of api:// and the GUID of a tenant, not of an application")
 	}
 }

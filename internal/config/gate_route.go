@@ -29,7 +29,7 @@ func (g *Gate) routes(top *table) {
 }
 
 func (g *Gate) route(t *table) GateRoute {
-	r := GateRoute{Pos: t.at()}
+	r, before := GateRoute{Pos: t.at()}, len(t.problems)
 	r.Path = g.path(t, "path")
 	r.Upstreams = g.upstreams(t, "upstream")
 	r.Protocol = t.enum("upstream_http", "auto", "1.1", "2", "h2c")
@@ -44,7 +44,9 @@ func (g *Gate) route(t *table) GateRoute {
 	r.Resources = g.Entra.grants(t, "resources")
 	r.Prompts = g.Entra.grants(t, "prompts")
 	t.done()
-	r.warn(t)
+	if t.firstError(before) == nil { // or what is missing may be what could not be read
+		r.warn(t)
+	}
 	return r
 }
 
