@@ -92,7 +92,7 @@ func (g *Gate) malformed(what string) answer {
 func unverifiable() answer {
 	return answer{
 		status: http.StatusServiceUnavailable, kind: "unverifiable", denied: deniedUnverifiable,
-		title: "Access tokens cannot be verified at the moment", retryAfter: 5 * time.Second,
+		title: "Access tokens cannot be verified at the moment", retryAfter: time.Second,
 		hint: "The keys of Microsoft Entra ID could not be fetched: try again",
 	}
 }

@@ -20,6 +20,7 @@ type Gate struct {
 	server   server
 	work     registry
 	draining chan struct{} // closed when Shutdown begins
+	relays   chan struct{} // has an element for each request that waits for Entra's token endpoint
 }
 
 // New returns a Gate.
@@ -30,7 +31,7 @@ func New(o Options) (*Gate, error) {
 	case o.BodyLimit == 0:
 		o.BodyLimit = 8 << 20
 	}
-	g := &Gate{o: o, sessions: newSessions(), draining: make(chan struct{})}
+	g := &Gate{o: o, sessions: newSessions(), draining: make(chan struct{}), relays: make(chan struct{}, maxRelays)}
 	g.served = servedAuthorities(o.PublicURL, o.Hosts)
 	for _, r := range o.Routes {
 		g.routes = append(g.routes, &route{Route: r, upstreams: g.upstreams(r)})

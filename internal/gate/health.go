@@ -5,6 +5,16 @@ import (
 	"net/http"
 )
 
+// ready reports whether the gate takes requests that it can serve.
+func (g *Gate) ready() bool {
+	select {
+	case <-g.draining:
+		return false
+	default:
+		return g.o.Ready == nil || g.o.Ready()
+	}
+}
+
 // health answers whether the gate is alive, and whether it can serve: not before
 // it can verify tokens. It is for load balancers, which have no token and may
 // ask by address, and tells strangers nothing else.
@@ -13,7 +23,7 @@ func (g *Gate) health(x *exchange) bool {
 	switch x.r.URL.Path {
 	case "/healthz":
 	case "/readyz":
-		ok = g.o.Ready == nil || g.o.Ready()
+		ok = g.ready()
 	default:
 		return false
 	}

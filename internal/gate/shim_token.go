@@ -18,6 +18,7 @@ const (
 	maxForm   = 64 << 10         // bytes of a request to the shim
 	maxTokens = 1 << 20          // bytes of Entra's answer
 	relayTime = 30 * time.Second // that Entra may take
+	maxRelays = 64               // requests that may wait for it at once
 )
 
 // token passes a request for tokens to Entra, and its answer back, without the
@@ -33,18 +34,29 @@ func (g *Gate) token(x *exchange) {
 		x.refuseOAuth(e)
 		return
 	}
+	select {
+	case g.relays <- struct{}{}:
+		defer func() { <-g.relays }()
+	default:
+		x.refuseOAuth(unavailable(x, "too many clients are asking for tokens at once"))
+		return
+	}
 	form.Del("resource")
 	status, body, after, err := g.relay(x.r.Context(), form)
 	if err != nil {
 		g.o.Log.Warn("the authorization server could not be asked", "err", plain(err))
-		x.w.Header().Set("Retry-After", "5")
-		x.refuseOAuth(&oauthError{status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: "Microsoft Entra ID could not be asked"})
+		x.refuseOAuth(unavailable(x, "Microsoft Entra ID could not be asked"))
 		return
 	}
 	if after != "" {
 		x.w.Header().Set("Retry-After", after)
 	}
 	x.answerJSON(status, body)
+}
+
+func unavailable(x *exchange, why string) *oauthError {
+	x.w.Header().Set("Retry-After", "5")
+	return &oauthError{status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: why}
 }
 
 // tokenForm reads and judges the request.
