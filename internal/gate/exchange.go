@@ -24,11 +24,16 @@ type exchange struct {
 	upstream *upstream // that answered; nil: none has
 }
 
-// enter takes a request for a route through the stages. Each of them returns
-// false if it has answered.
+// enter takes a request for a route through the stages, and then upstream.
 func (g *Gate) enter(x *exchange) {
-	if g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && g.bound(x) {
+	if g.passes(x) {
 		x.seen.Allowed = true
 		g.forward(x)
 	}
+}
+
+// passes takes a request through the stages that decide on it. Each of them
+// returns false if it has answered.
+func (g *Gate) passes(x *exchange) bool {
+	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && g.bound(x)
 }
