@@ -7,7 +7,10 @@ import (
 )
 
 // clouds are the hosts of Microsoft's authorities.
-var clouds = [...]string{"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}
+var clouds = [...]string{
+	"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net",
+	"login.microsoftonline.us", "login.usgovcloudapi.net", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn",
+}
 
 // read reads [entra] of gate.toml.
 func (e *GateEntra) read(t *table) {
@@ -159,14 +162,8 @@ func (t *table) authority(key string) string {
 		return ""
 	}
 	host := strings.ToLower(u.Hostname())
-	switch at := t.at(key); {
-	case slices.Contains(clouds[:], host):
-	case host == "sts.windows.net" || host == "login.windows.net" || host == "login.microsoft.com":
-		t.errorf(at, "%s: %s publishes no keys of its own for the gate", t.name(key), host).hint("leave it out for the public cloud: tokens that sts.windows.net issued are accepted, too")
-	default:
-		if near := nearest(host, clouds[:]); near != "" {
-			t.warnf(at, "%s: %s is no authority of Microsoft's: did you mean %q?", t.name(key), host, near).hint("the keys of this host decide who is let in")
-		}
+	if near := nearest(host, clouds[:]); near != "" && !slices.Contains(clouds[:], host) {
+		t.warnf(t.at(key), "%s: %s is no authority of Microsoft's: did you mean %q?", t.name(key), host, near).hint("the keys of this host decide who is let in")
 	}
 	return s
 }
