@@ -28,9 +28,8 @@ type keySet struct {
 	fetched time.Time // when they were asked for
 }
 
-// ring is the keys of one tenant. keep fetches them, everybody else reads: an id
-// that nobody publishes makes others wait for nothing, and is all that it is
-// remembered by.
+// ring is the keys of one tenant. keep fetches them, everybody else reads. An id
+// that was not published is remembered by itself: it holds no other back.
 type ring struct {
 	url     string
 	mine    func(issuer string) bool
@@ -45,8 +44,8 @@ type ring struct {
 	mu      sync.Mutex
 	begun   int       // fetches
 	latest  time.Time // when the last one began
-	wanted  int // number of the fetch that is waited for: at most one more than begun
-	ended   int // number of the last fetch that has ended
+	wanted  int       // number of the fetch that is waited for: at most one more than begun
+	ended   int       // number of the last fetch that has ended
 	failed  error
 	changed chan struct{} // closed when a fetch ends
 	waiting int
