@@ -13,6 +13,7 @@ var pageFiles = map[string]pageFile{
 	"/{$}":      {"page.html", "text/html; charset=utf-8"},
 	"/page.css": {"page.css", "text/css; charset=utf-8"},
 	"/page.js":  {"page.js", script}, "/dom.js": {"dom.js", script}, "/plot.js": {"plot.js", script}, "/requests.js": {"requests.js", script},
+	"/gate.js": {"gate.js", script},
 }
 
 const script = "text/javascript; charset=utf-8" // a system's own idea of .js may be text/plain

@@ -11,7 +11,7 @@ import (
 func TestPageIsServedUnderAStrictPolicy(t *testing.T) {
 	t.Parallel()
 	addr := start(t, new(atomic.Bool))
-	for path, mediaType := range map[string]string{"/": "text/html; charset=utf-8", "/page.css": "text/css; charset=utf-8", "/page.js": "text/javascript; charset=utf-8", "/requests.js": "text/javascript; charset=utf-8"} {
+	for path, mediaType := range map[string]string{"/": "text/html; charset=utf-8", "/page.css": "text/css; charset=utf-8", "/page.js": "text/javascript; charset=utf-8", "/requests.js": "text/javascript; charset=utf-8", "/gate.js": "text/javascript; charset=utf-8"} {
 		status, h, body := askAll(t, "GET", addr, path, addr, "Authorization", "right")
 		if status != 200 || h.Get("Content-Type") != mediaType || body == "" {
 			t.Errorf("%s: %d %s", path, status, h.Get("Content-Type"))

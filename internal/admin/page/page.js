@@ -4,6 +4,7 @@
 import {$, make, text, mark, keyed, setClock, now, span, left, timeElement, took, count, ruleName} from './dom.js'
 import {plot} from './plot.js'
 import * as requests from './requests.js'
+import * as gate from './gate.js'
 
 let report = null, plots = null, events = []
 
@@ -40,7 +41,7 @@ function perMinute() {
 function tiles() {
   const t = report.traffic, all = [...report.rules, report.forwarded], sum = f => all.reduce((n, r) => n + f(r), 0)
   const failures = sum(r => r.failures), counts = report.session_counts ?? {}
-  const list = [
+  const list = report.gate ? gate.tiles(report, sum(r => r.requests), failures, perMinute()) : [
     ['Requests', count(sum(r => r.requests)), `${count(perMinute())}/min`],
     ['Failed', count(failures), ''],
     ['In flight', count(t.in_flight), t.streams ? plural(t.streams, 'stream') : ''],
@@ -66,7 +67,7 @@ function rules() {
     e.append(make('p', 'prefix raw'), make('p', 'off'), e.plots.rate.figure, e.plots.latency.figure, make('p', 'ends', make('span', 'from'), make('span', 'sum'), make('span', '', 'now')))
     return e
   }, (e, r) => {
-    text(e.querySelector('.prefix'), r.none ? 'to hosts of rules, under none of them' : `${r.prefixes.join(' ')}${r.audience ? ` → ${r.audience}` : ''}`)
+    text(e.querySelector('.prefix'), r.none ? 'to hosts of rules, under none of them' : `${report.gate ? '→ ' : ''}${r.prefixes.join(' ')}${r.audience ? ` → ${r.audience}` : ''}`)
     text(e.querySelector('.off'), r.off ? `off: ${r.off}` : '')
     e.querySelector('.off').hidden = !r.off
     text(e.querySelector('.sum'), r.requests ? `${count(r.requests)} in all, ${count(r.failures)} failed` : 'no request yet')
@@ -140,7 +141,9 @@ function happenings() {
 
 function everything() {
   if (!report) return
-  facts(); problems(); tiles(); rules(); tokens(); sessions(); happenings()
+  facts(); problems(); tiles(); rules()
+  if (report.gate) gate.show(report.gate)
+  else { tokens(); sessions(); happenings() }
   state()
 }
 
@@ -204,7 +207,7 @@ setInterval(() => {
   if (document.hidden) return
   state()
   requests.tick()
-  if (report) tokens()
+  if (report && !report.gate) tokens()
   if (!source || source.readyState === EventSource.CLOSED && performance.now() > again || performance.now() - heard > 20000 && heard > 0) { heard = -Infinity; connect() }
 }, 1000)
 for (const input of document.querySelectorAll('input[name=range]')) input.addEventListener('change', () => { if (report) rules() })

@@ -2,6 +2,7 @@
 // do not move them; pausing holds back what is new, not what is counted.
 
 import {$, make, text, mark, timeElement, took, ruleName, visible, now, span} from './dom.js'
+import {note as gateNote} from './gate.js'
 
 const mostRows = 200, long = 2000 // ms until a request in flight is moved to the top
 const order = {waiting: 0, answering: 1, ended: 2}
@@ -22,7 +23,8 @@ function note(q) {
   if (q.session) said.push(`session ${q.session}`)
   if (q.stream) said.push(q.state === 'ended' ? 'stream' : 'stream open')
   if (q.state === 'ended' && !q.status) said.push('client left')
-  if (q.client) said.push(`client ${q.client}`)
+  if (q.decision) said.push(...gateNote(q))
+  else if (q.client) said.push(`client ${q.client}`)
   return said.join(' · ')
 }
 
@@ -40,7 +42,7 @@ function create(q) {
   row.dataset.began = Date.parse(q.start)
   cells.time.append(timeElement(q.start))
   text(cells.rule, q.rule ? ruleName(q) : '(none)')
-  cells.request.append(make('span', 'method raw', q.method), make('span', 'authority raw', q.authority.replace(/:443$/, '')), make('span', 'path raw', q.path))
+  cells.request.append(make('span', 'method raw', q.method), make('span', 'authority raw', (q.authority ?? '').replace(/:443$/, '')), make('span', 'path raw', q.path))
   const words = visible([q.rule, q.team, q.kind, q.method, q.authority, q.path, q.client].join(' ')).toLowerCase()
   return {request: q, row, cells, words}
 }
@@ -52,7 +54,7 @@ function show(r) {
   text(c.duration, q.state === 'ended' ? took(q.duration_ms ?? 0) : span(now() - Date.parse(q.start)))
   text(c.sent, q.attempts ? `${q.attempts}×` : '')
   text(c.token, q.token ?? '')
-  mark(c.token, 'title', q.token ? `fingerprint of a token from ${visible(q.source)}` : '')
+  mark(c.token, 'title', q.token ? q.source ? `fingerprint of a token from ${visible(q.source)}` : 'fingerprint of the caller\u2019s token' : '')
   text(c.note, note(q))
   mark(r.row, 'data-tone', tone(q))
   mark(r.row, 'data-state', q.state)
@@ -62,7 +64,7 @@ function show(r) {
 function matches(r) {
   const q = r.request, which = $('which').value
   if (which === 'open' && q.state === 'ended' || which === 'failed' && !failed(q) || which === 'healed' && !healed(q)) return false
-  const words = `${r.words} ${q.status ?? ''} ${q.token ?? ''} ${note(q).toLowerCase()}`
+  const words = `${r.words} ${(q.caller ?? '').toLowerCase()} ${q.status ?? ''} ${q.token ?? ''} ${note(q).toLowerCase()}`
   return $('filter').value.toLowerCase().split(/\s+/).every(w => words.includes(w))
 }
 
