@@ -33,11 +33,11 @@ func connectAgent(ctx context.Context, through *http.Client, endpoint string) (*
 	}
 	a.session = res.Header.Get("Mcp-Session-Id")
 	status, _, err := read(res, nil)
-	if err := verify(err, status == http.StatusOK && a.session != "", "initialize was answered with status %d", status); err != nil {
+	if err := expect(err, status == http.StatusOK && a.session != "", "initialize was answered with status %d", status); err != nil {
 		return nil, err
 	}
 	status, _, err = read(a.send(ctx, http.MethodPost, `{"jsonrpc":"2.0","method":"notifications/initialized"}`))
-	return a, verify(err, status == http.StatusAccepted, "notifications/initialized was answered with status %d", status)
+	return a, expect(err, status == http.StatusAccepted, "notifications/initialized was answered with status %d", status)
 }
 
 // send sends one message, or what the session's stream or end takes.
@@ -83,7 +83,7 @@ func (a *demoAgent) whoamis(ctx context.Context, n int) (answered int) {
 // log asks for the server's log messages from warnings on.
 func (a *demoAgent) log(ctx context.Context) error {
 	status, _, err := read(a.send(ctx, http.MethodPost, `{"jsonrpc":"2.0","id":3,"method":"logging/setLevel","params":{"level":"warning"}}`))
-	return verify(err, status == http.StatusOK, "logging/setLevel was answered with status %d", status)
+	return expect(err, status == http.StatusOK, "logging/setLevel was answered with status %d", status)
 }
 
 // listen opens the stream on which the server says something unasked.
@@ -113,5 +113,5 @@ func heard(stream io.Reader, last string) (methods []string, err error) {
 		}
 		methods = append(methods, message.Method)
 	}
-	return methods, verify(lines.Err(), slices.Contains(methods, last), "the client's stream ended")
+	return methods, expect(lines.Err(), slices.Contains(methods, last), "the client's stream ended")
 }

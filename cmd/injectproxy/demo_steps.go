@@ -41,7 +41,7 @@ func stepRefused(ctx context.Context, w *demoWorld) ([]string, error) {
 		return nil, err
 	}
 	saw := []string{fmt.Sprintf("POST https://%s/mcp → %d", w.mcp.authority, status)}
-	return saw, verify(nil, status == http.StatusUnauthorized, "the server should have answered 401, not %d", status)
+	return saw, expect(nil, status == http.StatusUnauthorized, "the server should have answered 401, not %d", status)
 }
 
 func stepAccepted(ctx context.Context, w *demoWorld) ([]string, error) {
@@ -51,7 +51,7 @@ func stepAccepted(ctx context.Context, w *demoWorld) ([]string, error) {
 	}
 	status, body, err := agent.whoami(ctx)
 	known := status == http.StatusOK && strings.Contains(body, demoClient)
-	if err := verify(err, known, "the tool answered %d %s", status, strings.TrimSpace(body)); err != nil {
+	if err := expect(err, known, "the tool answered %d %s", status, strings.TrimSpace(body)); err != nil {
 		return nil, err
 	}
 	saw := []string{fmt.Sprintf("MCP   initialize, tools/call whoami → %d, known as %s", status, demoClient)}
@@ -65,7 +65,7 @@ func stepAccepted(ctx context.Context, w *demoWorld) ([]string, error) {
 	saw = append(saw, fmt.Sprintf("LLM   %d events, each before the next was sent: %q", len(words), strings.Join(words, "")))
 	status, _, err = w.get(ctx, w.through, w.share, "/shared/report.json")
 	saw = append(saw, fmt.Sprintf("share GET /shared/report.json → %d", status))
-	return saw, verify(err, status == http.StatusOK, "the share answered %d", status)
+	return saw, expect(err, status == http.StatusOK, "the share answered %d", status)
 }
 
 func stepSibling(ctx context.Context, w *demoWorld) ([]string, error) {
@@ -103,7 +103,7 @@ func stepTunnel(ctx context.Context, w *demoWorld) ([]string, error) {
 		return nil, fmt.Errorf("the certificate of %s is not the site's own: it was intercepted", w.site.authority)
 	}
 	seen := w.site.since(n)
-	return saw, verify(nil, len(seen) == 1 && seen[0].bearer == "", "the site saw %d requests or a token", len(seen))
+	return saw, expect(nil, len(seen) == 1 && seen[0].bearer == "", "the site saw %d requests or a token", len(seen))
 }
 
 func stepRevoked(ctx context.Context, w *demoWorld) ([]string, error) {
@@ -124,7 +124,7 @@ func stepRevoked(ctx context.Context, w *demoWorld) ([]string, error) {
 	case len(seen) != 2 || seen[0].status != http.StatusUnauthorized || seen[0].bearer != old || seen[1].bearer == old:
 		return saw, fmt.Errorf("the server should have seen the old token once and another one once")
 	}
-	return saw, verify(nil, w.tokenRequests()-asked == 1, "Entra should have been asked once")
+	return saw, expect(nil, w.tokenRequests()-asked == 1, "Entra should have been asked once")
 }
 
 func stepShared(ctx context.Context, w *demoWorld) ([]string, error) {
@@ -150,7 +150,7 @@ func stepShared(ctx context.Context, w *demoWorld) ([]string, error) {
 	}
 	all.Wait()
 	saw := []string{fmt.Sprintf("%d requests with a revoked token → %d accepted; Entra was asked %d time(s)", clients, ok, w.tokenRequests()-asked)}
-	return saw, verify(nil, other == 0 && w.tokenRequests()-asked == 1, "all should have been accepted, and Entra asked once")
+	return saw, expect(nil, other == 0 && w.tokenRequests()-asked == 1, "all should have been accepted, and Entra asked once")
 }
 
 // demoPatience is how long the server has something to say, and nobody there
@@ -198,7 +198,7 @@ func stepHealed(ctx context.Context, w *demoWorld) ([]string, error) {
 func (w *demoWorld) revoke(ctx context.Context) (string, error) {
 	n := w.share.count()
 	status, _, err := w.get(ctx, w.through, w.share, "/shared/report.json")
-	if err := verify(err, status == http.StatusOK, "before anything was revoked, the share answered %d", status); err != nil {
+	if err := expect(err, status == http.StatusOK, "before anything was revoked, the share answered %d", status); err != nil {
 		return "", err
 	}
 	seen := w.share.since(n)
@@ -244,7 +244,7 @@ func (w *demoWorld) stream(ctx context.Context) ([]string, error) {
 			return words, ctx.Err()
 		}
 	}
-	return words, verify(lines.Err(), len(words) == len(demoWords), "the stream ended after %d of %d events", len(words), len(demoWords))
+	return words, expect(lines.Err(), len(words) == len(demoWords), "the stream ended after %d of %d events", len(words), len(demoWords))
 }
 
 // do sends one request.
@@ -285,8 +285,8 @@ func statuses(seen []demoRequest) string {
 	return strings.Join(s, ", then ")
 }
 
-// verify returns err, or an error of its own if the claim does not hold.
-func verify(err error, holds bool, format string, args ...any) error {
+// expect returns err, or an error of its own if the claim does not hold.
+func expect(err error, holds bool, format string, args ...any) error {
 	if err != nil || holds {
 		return err
 	}

@@ -47,7 +47,7 @@ browser and /metrics.`,
 					return usageError("--listen: %v", err)
 				}
 			}
-			return errors.New("the gate cannot serve yet")
+			return serveGate(cfg, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on, in place of the file's")

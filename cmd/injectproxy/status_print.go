@@ -20,6 +20,11 @@ func (s *statusReport) print(w io.Writer, now time.Time) error {
 	if s.Page != "" {
 		fmt.Fprintf(&b, "page %s (injectproxy status --open)\n", s.Page)
 	}
+	if s.Gate != nil {
+		s.Gate.print(&b, s, now)
+		_, err := io.WriteString(w, b.String())
+		return err
+	}
 	s.Configuration.print(&b, now)
 	for _, t := range s.TeamsOff {
 		fmt.Fprintf(&b, "team %s is off: %s\n", t.Team, t.Why)

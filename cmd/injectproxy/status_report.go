@@ -31,6 +31,7 @@ type statusReport struct {
 	Retries       map[string]int64 `json:"retries"`    // of refused tokens, by what came of it
 	Sessions      []statusSession  `json:"sessions"`
 	SessionCounts map[string]int64 `json:"session_counts"` // of what has happened to sessions, by what
+	Gate          *statusGate      `json:"gate,omitempty"` // of a gate, whose routes are its rules
 
 	// What is not part of each second's news.
 	InFlight      []liveRequest `json:"in_flight,omitempty"` // the latest of them

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/config"
+	"github.com/injectproxy/injectproxy/internal/gate"
+	"github.com/injectproxy/injectproxy/internal/verify"
+)
+
+// publicCloud is the authority of all that is not told of another.
+const publicCloud = "https://login.microsoftonline.com"
+
+// keysLimit is how long the authority may take to answer one request.
+const keysLimit = 10 * time.Second
+
+// gateway is a gate composed from a configuration. Its keys are loaded by run.
+type gateway struct {
+	*gate.Gate
+	cfg      *config.Gate
+	around   surroundings
+	keys     *verify.Verifier
+	watch    *gateObserver
+	entra    *http.Transport
+	grace    time.Duration // how long it goes on as before when it is to end
+	draining atomic.Bool   // no more clients are wanted
+}
+
+// buildGate composes a gate: configuration → keys → routes.
+func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
+	roots, err := upstreamRoots(cfg.Upstream.CA)
+	if err != nil {
+		return nil, err
+	}
+	trust := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	proxyFor, err := upstreamProxy(identityProxy(cfg), func(netip.AddrPort) bool { return false })
+	if err != nil {
+		return nil, err
+	}
+	w := &gateway{cfg: cfg, around: s, entra: identityTransport(proxyFor, trust), grace: min(graceMost, cfg.Drain)}
+	client := &http.Client{
+		Transport: w.entra, Timeout: keysLimit,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	e := &cfg.Entra
+	w.keys, err = verify.New(verify.Options{
+		Authority: e.AuthorityHost, Tenants: e.Tenants, Audiences: e.Audiences, Clients: e.Clients, Algorithms: e.Algorithms,
+		HTTP: client, Now: s.now, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.watch = newGateObserver(w)
+	o := gate.Options{
+		PublicURL: cfg.PublicURL, Hosts: cfg.Hosts, TLS: cfg.TLS,
+		Authority: cmp.Or(e.AuthorityHost, publicCloud), Tenants: e.Tenants, AppIDURI: e.AppIDURI,
+		Routes: gateRoutes(cfg), BodyLimit: cfg.BodyLimit, Upstream: trust,
+		Verify: w.keys.Verify, Ready: w.ready,
+		Began: w.watch.began, Answered: w.watch.answered, Done: w.watch.done,
+		Log: s.log,
+	}
+	if e.Shim {
+		o.Shim = &gate.Shim{Client: e.ShimClient, HTTP: client}
+	}
+	w.Gate, err = gate.New(o)
+	return w, err
+}
+
+// identityProxy is the part of the configuration that says how the identity
+// service is reached. MCP servers are reached directly: they stand behind the
+// gate.
+func identityProxy(cfg *config.Gate) *config.Config {
+	return &config.Config{File: cfg.File, Upstream: cfg.Upstream}
+}
+
+// run keeps the keys fresh until ctx ends.
+func (w *gateway) run(ctx context.Context) { w.keys.Run(ctx) }
+
+// ready reports whether new requests are wanted.
+func (w *gateway) ready() bool { return !w.draining.Load() && w.keys.Ready() }
