@@ -2,18 +2,25 @@ package gate
 
 import (
 	"testing"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
 // The callers of the tests.
-func user(scopes ...string) *verify.Caller       { return &verify.Caller{Object: "u", Scopes: scopes} }
-func application(roles ...string) *verify.Caller { return &verify.Caller{Object: "a", Roles: roles} }
-func scopes(all ...string) Needs                 { return Needs{Scopes: all} }
-func roles(all ...string) Needs                  { return Needs{Roles: all} }
-func grant(pattern string, n Needs) Grant        { return Grant{Pattern: pattern, Needs: n} }
-func tools(allow bool, all ...Grant) Route       { return Route{Allow: allow, Tools: all} }
-func resources(allow bool, all ...Grant) Route   { return Route{Allow: allow, Resources: all} }
+func user(scopes ...string) *verify.Caller {
+	return &verify.Caller{Object: "u", Scopes: scopes, Expires: time.Now().Add(time.Hour)}
+}
+
+func application(roles ...string) *verify.Caller {
+	return &verify.Caller{Object: "a", Roles: roles, Expires: time.Now().Add(time.Hour)}
+}
+
+func scopes(all ...string) Needs               { return Needs{Scopes: all} }
+func roles(all ...string) Needs                { return Needs{Roles: all} }
+func grant(pattern string, n Needs) Grant      { return Grant{Pattern: pattern, Needs: n} }
+func tools(allow bool, all ...Grant) Route     { return Route{Allow: allow, Tools: all} }
+func resources(allow bool, all ...Grant) Route { return Route{Allow: allow, Resources: all} }
 
 func TestMostExactPatternDecides(t *testing.T) {
 	t.Parallel()
