@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"net/http"
@@ -57,16 +56,12 @@ func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
 		return nil, err
 	}
 	w.watch = newGateObserver(w)
-	o := gate.Options{
-		PublicURL: cfg.PublicURL, Hosts: cfg.Hosts, TLS: cfg.TLS,
-		Authority: cmp.Or(e.AuthorityHost, publicCloud), Tenants: e.Tenants, AppIDURI: e.AppIDURI,
-		Routes: gateRoutes(cfg), BodyLimit: cfg.BodyLimit, Upstream: trust,
-		Verify: w.keys.Verify, Ready: w.ready,
-		Began: w.watch.began, Answered: w.watch.answered, Done: w.watch.done,
-		Log: s.log,
-	}
-	if e.Shim {
-		o.Shim = &gate.Shim{Client: e.ShimClient, HTTP: client}
+	o := gateOptions(cfg)
+	o.TLS, o.Upstream, o.Log = cfg.TLS, trust, s.log
+	o.Verify, o.Ready = w.keys.Verify, w.ready
+	o.Began, o.Answered, o.Done = w.watch.began, w.watch.answered, w.watch.done
+	if o.Shim != nil {
+		o.Shim.HTTP = client
 	}
 	w.Gate, err = gate.New(o)
 	return w, err

@@ -1,11 +1,27 @@
 package main
 
 import (
+	"cmp"
+
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/gate"
 )
 
 var gateModes = map[string]gate.Mode{"strict": gate.Strict, "optional": gate.Optional, "permissive": gate.Permissive}
+
+// gateOptions are the decisions that the configuration makes: what serving needs
+// besides is left to the caller.
+func gateOptions(cfg *config.Gate) gate.Options {
+	e := &cfg.Entra
+	o := gate.Options{
+		PublicURL: cfg.PublicURL, Hosts: cfg.Hosts, Routes: gateRoutes(cfg), BodyLimit: cfg.BodyLimit,
+		Authority: cmp.Or(e.AuthorityHost, publicCloud), Tenants: e.Tenants, AppIDURI: e.AppIDURI,
+	}
+	if e.Shim {
+		o.Shim = &gate.Shim{Client: e.ShimClient}
+	}
+	return o
+}
 
 // gateRoutes is the configuration's routes as the gate has them.
 func gateRoutes(cfg *config.Gate) (routes []gate.Route) {
