@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -105,6 +106,31 @@ func TestClientsAreRestrictedOnlyWhereTheyAreListed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestInspectionSaysWhatVerificationSaysWithoutKeys(t *testing.T) {
+	t.Parallel()
+	o := newCloud().options()
+	o.HTTP = nil
+	caller, err := Inspect(o, forged(1))
+	if err != nil || caller.Object != ada || caller.Tenant != home || caller.Fingerprint != "" {
+		t.Errorf("%+v, %v", caller, err)
+	}
+	for reason, tokens := range hostile() {
+		for _, tt := range tokens {
+			var bad *Invalid
+			_, err := Inspect(o, tt.token)
+			if reason == Key || reason == Signature || reason == Client || reason == Algorithm {
+				continue // depends on keys, or on other options
+			}
+			if !errors.As(err, &bad) || bad.Reason != reason {
+				t.Errorf("%s, %s: %v", reason, tt.name, err)
+			}
+		}
+	}
+	if _, err := Inspect(Options{}, forged(1)); err == nil {
+		t.Error("without options it is accepted")
 	}
 }
 

@@ -15,9 +15,6 @@ const publicAuthority = "https://login.microsoftonline.com"
 // withDefaults returns o with its defaults, ids in lower case, or what is wrong
 // with it.
 func (o Options) withDefaults() (Options, error) {
-	if o.HTTP == nil {
-		return o, errors.New("a client for the keys is needed")
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -65,6 +65,9 @@ type Verifier struct {
 
 // New returns a Verifier that has no keys yet: Run gets them.
 func New(o Options) (*Verifier, error) {
+	if o.HTTP == nil {
+		return nil, errors.New("verifying tokens: a client for the keys is needed")
+	}
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("verifying tokens: %w", err)
@@ -126,8 +129,8 @@ func (v *Verifier) Keys() []Keys {
 // it cannot be told at the moment. A token that names a key which is not known
 // waits for the keys to be fetched, for seconds at most.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Caller, error) {
-	if len(token) > maxToken {
-		return nil, invalid(TooLarge, "the token is larger than 16 KiB")
+	if err := small(token); err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256([]byte(token))
 	if caller := v.valid.get(sum, v.now()); caller != nil {
@@ -148,4 +151,31 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Caller, error) {
 	t.caller.Fingerprint = fmt.Sprintf("%x", sum[:4])
 	v.valid.put(sum, &entry{caller: t.caller, ring: r, kid: t.kid, key: key})
 	return t.caller, nil
+}
+
+// Inspect returns whom token would speak for, or what is wrong with it, as far as
+// that can be told without keys: anybody can write such a token. It is there to
+// explain a token to who has it; nothing may be granted by it. Options.HTTP is not
+// needed, and the Caller has no Fingerprint.
+func Inspect(o Options, token string) (*Caller, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("inspecting a token: %w", err)
+	}
+	if err := small(token); err != nil {
+		return nil, err
+	}
+	t, err := newRules(o).read(token, o.Now())
+	if err != nil {
+		return nil, err
+	}
+	return t.caller, nil
+}
+
+// small refuses what is too large to be looked at.
+func small(token string) error {
+	if len(token) > maxToken {
+		return invalid(TooLarge, "the token is larger than 16 KiB")
+	}
+	return nil
 }
