@@ -41,7 +41,8 @@ func (g *Gate) decide(x *exchange) bool {
 	for i := range x.message.calls {
 		c := &x.message.calls[i]
 		if no, denied := x.route.denies(c, x); denied {
-			no.call, c.why = c, g.reason(x, no)
+			no.call = c
+			c.why = g.reason(x, no)
 			all = append(all, no)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// read takes the message of a POST. It refuses what the upstream could read
+// read takes the message of a POST, which goes on as it is. It refuses what the upstream could read
 // differently.
 func (g *Gate) read(x *exchange) bool {
 	if a, ok := unreadable(x.r.Header); ok {
@@ -34,7 +34,6 @@ func (g *Gate) read(x *exchange) bool {
 		})
 		return false
 	}
-	x.restore(raw)
 	return true
 }
 
@@ -88,33 +87,23 @@ func (x *exchange) broken(err error) answer {
 	return answer{status: http.StatusBadRequest, kind: "body-broken", denied: deniedMessage, title: "The body broke off"}
 }
 
-// restore lets the body be read once more, as it was.
-func (x *exchange) restore(raw []byte) {
-	x.r.Body, x.r.ContentLength, x.r.TransferEncoding = io.NopCloser(bytes.NewReader(raw)), int64(len(raw)), nil
-}
-
-// glimpse notes what a short message says, if that can be told, and refuses
-// nothing.
+// glimpse notes what a short message on a plain route says, if that can be told,
+// and refuses nothing.
 func (x *exchange) glimpse() {
 	if _, refused := unreadable(x.r.Header); refused || x.r.Method != http.MethodPost || x.r.ContentLength <= 0 || x.r.ContentLength > peeked {
 		return
 	}
 	raw, err := io.ReadAll(x.r.Body)
 	if err != nil {
-		x.r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(raw), failing{err}))
+		return // forward finds that, too
+	}
+	m, err := parse(raw)
+	if x.message = m; err != nil {
+		x.message = &message{raw: raw}
 		return
 	}
-	x.restore(raw)
-	if m, err := parse(raw); err == nil {
-		x.message = m
-		x.tell(nil)
-	}
+	x.tell(nil)
 }
-
-// failing is a reader that fails.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // codeMismatch is the code of MCP 2026-07-28 for fields that contradict the body.
 const codeMismatch = -32020

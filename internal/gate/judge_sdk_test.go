@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,21 +57,21 @@ func deciding() Route {
 
 // judging serves a gate with the deciding route, whose tokens are the callers'
 // scopes, or their roles behind an "app-".
-func judging(t *testing.T, change func(*Route), upstream string) *front {
+func judging(t *testing.T, change func(*Options), upstream string) *front {
 	t.Helper()
-	r := deciding()
-	if change != nil {
-		change(&r)
-	}
-	return stand(t, Options{
-		AppIDURI: "api://gate", Routes: []Route{r}, Log: slog.New(slog.DiscardHandler),
+	o := Options{
+		AppIDURI: "api://gate", Routes: []Route{deciding()},
 		Verify: func(_ context.Context, token string) (*verify.Caller, error) {
 			if all, ok := strings.CutPrefix(token, "app-"); ok {
 				return application(strings.Split(all, "~")...), nil
 			}
 			return user(strings.Split(token, "~")...), nil
 		},
-	}, upstream)
+	}
+	if change != nil {
+		change(&o)
+	}
+	return stand(t, o, upstream)
 }
 
 // bearer adds a token to each request, none if it is "".

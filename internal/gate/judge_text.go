@@ -24,7 +24,7 @@ func short(s string) string {
 // what says what is denied. The names are the client's own, in its own message.
 func (no refusal) what() string {
 	if no.kind == "" {
-		return fmt.Sprintf("the method %q is none of MCP that this gate knows", short(no.call.Method))
+		return fmt.Sprintf("the method %q", short(no.call.Method))
 	}
 	return fmt.Sprintf("the %s %q", no.kind, short(no.name))
 }
@@ -34,7 +34,7 @@ func (g *Gate) way(x *exchange, no refusal) string {
 	needed := Needs{Scopes: g.full(no.Needs.Scopes), Roles: no.Needs.Roles}.words()
 	switch {
 	case no.kind == "":
-		return "Nobody may send it here: default is deny"
+		return "Nobody may send it: it is none of MCP that the gate knows, and default is deny"
 	case no.Climbs:
 		return "No pattern decides on a URI that leads elsewhere by dot segments: it has to be named as it is"
 	case no.Denied == deniedUnmapped:

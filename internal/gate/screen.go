@@ -155,3 +155,8 @@ type joined struct {
 	io.Reader
 	io.Closer
 }
+
+// failing is a reader that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
