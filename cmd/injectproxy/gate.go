@@ -51,6 +51,7 @@ browser and /metrics.`,
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "", "`address` to listen on, in place of the file's")
+	cmd.AddCommand(newGateCheckCommand(g), newGateExplainCommand(g))
 	return cmd
 }
 

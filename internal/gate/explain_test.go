@@ -58,7 +58,10 @@ func TestExplainAnswersAsServingDoesAndSendsNothing(t *testing.T) {
 			for _, tool := range []string{"free", "dear", "role", "unknown"} {
 				explained, served := httptest.NewRecorder(), httptest.NewRecorder()
 				before := asked.Load()
-				seen := g.Explain(explained, ask(path, token, tool))
+				seen, to := g.Explain(explained, ask(path, token, tool))
+				if wants := strings.HasPrefix(path, "/mcp") || strings.HasPrefix(path, "/open"); wants != (len(to) == 1 && to[0].String() == upstream.URL+path) {
+					t.Errorf("%s is for %v", path, to)
+				}
 				if asked.Load() != before {
 					t.Fatalf("%s %s %s: the server was asked", path, token, tool)
 				}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newGateCheckCommand(g *globals) *cobra.Command {
+	var token string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check [--token FILE]",
+		Short: "Validate gate.toml, and say why a token would be refused",
+		Long: `check reads gate.toml and the certificate that it names, and prints every problem
+as FILE:LINE: what is wrong.
+
+With --token it also decodes an access token, says which claim of it meets which
+setting, and which routes let it in. It asks nobody for keys: that Entra issued the
+token is not checked. FILE holds the token alone, or what az account
+get-access-token prints; - is standard input.
+
+Exit status: 0 without errors (there may be warnings), 2 with errors, a token that
+the gate would refuse among them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var raw string
+			if cmd.Flags().Changed("token") {
+				var err error
+				if raw, err = readSample(token, cmd.InOrStdin()); err != nil {
+					return err
+				}
+			}
+			cfg, problems, err := g.loadGate()
+			if err != nil {
+				return err
+			}
+			var s *sample
+			if raw != "" && cfg != nil {
+				s = inspectSample(cfg, raw, time.Now())
+				problems = append(problems, s.problems...)
+			}
+			switch out := cmd.OutOrStdout(); {
+			case asJSON && s != nil:
+				err = printJSON(out, sampleJSON{problemsJSON(problems), s.Claims, s.Routes})
+			case asJSON:
+				err = printProblemsJSON(out, problems)
+			default:
+				printProblems(out, problems)
+				err = s.print(out)
+			}
+			if err != nil {
+				return err
+			}
+			return verdict(problems)
+		},
+	}
+	cmd.Flags().StringVar(&token, "token", "", "`file` with an access token to decode, - for standard input")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array; with --token, an object")
+	return cmd
+}
