@@ -37,6 +37,10 @@ type subject struct {
 	name string
 }
 
+// legible reports whether there is a message that could be read: on a plain route
+// the body of a POST need not be one.
+func (m *message) legible() bool { return m != nil && len(m.calls) > 0 }
+
 // begins reports whether the message is an initialize.
 func (m *message) begins() bool {
 	return m != nil && len(m.calls) == 1 && m.calls[0].Kind == jsonrpc.Request && m.calls[0].Method == "initialize"
