@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type authorizationCode struct {
 	session
 	redirect  string
 	challenge string // RFC 7636, S256
+	lasting   bool   // a refresh token was asked for
 	expiry    time.Time
 }
 
@@ -122,6 +124,7 @@ func (a *Authority) consent(r *http.Request, seen Request) (any, *Failure) {
 		session:   who,
 		redirect:  form.Get("redirect_uri"),
 		challenge: form.Get("code_challenge"),
+		lasting:   lasting(form),
 		expiry:    a.now().Add(codeLifetime),
 	}
 	return url.Values{"code": {code}}, nil
@@ -192,5 +195,14 @@ func (a *Authority) redeemCode(r *http.Request, seen Request, client *Client) (a
 	case base64.RawURLEncoding.EncodeToString(proof[:]) != code.challenge:
 		return nil, &Failure{Code: 501481, Error: "invalid_grant", Description: "The Code_Verifier does not match the code_challenge supplied in the authorization request."}
 	}
-	return a.respondUser(r, seen, client, code.session)
+	granted, failure := a.respondUser(r, seen, client, code.session)
+	if body, ok := granted.(map[string]any); ok && !code.lasting && !lasting(form) {
+		delete(body, "refresh_token") // nobody has consented to that
+	}
+	return granted, failure
+}
+
+// lasting reports whether a refresh token is asked for.
+func lasting(form url.Values) bool {
+	return slices.Contains(strings.Fields(form.Get("scope")), "offline_access")
 }

@@ -193,13 +193,30 @@ func TestScopeOfTheSignInCountsWhereNoneIsNamed(t *testing.T) {
 		Access  string `json:"access_token"`
 		Refresh string `json:"refresh_token"`
 	}
-	code := sentBack(t, window(t, a, authorization(map[string]string{"scope": "api://" + apiV2 + "/read"}))).Get("code")
+	code := sentBack(t, window(t, a, authorization(map[string]string{"scope": "api://" + apiV2 + "/read offline_access"}))).Get("code")
 	postJSON(t, a, tenant+"/oauth2/v2.0/token", redemption(code, map[string]string{"scope": ""}), &first)
 	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {app}, "refresh_token": {first.Refresh}}
 	postJSON(t, a, tenant+"/oauth2/v2.0/token", refresh, &second)
 	for _, token := range []string{first.Access, second.Access} {
 		if claims, err := a.Validate(token, apiV2); err != nil || claims["scp"] != "read" {
 			t.Errorf("claims %v, %v", claims, err)
+		}
+	}
+}
+
+func TestRefreshTokenTakesOfflineAccess(t *testing.T) {
+	t.Parallel()
+	a := start(t, public)
+	a.Browse(ada)
+	for scope, want := range map[string]bool{"/read": false, "/read offline_access": true} {
+		var got struct {
+			Access  string `json:"access_token"`
+			Refresh string `json:"refresh_token"`
+		}
+		code := sentBack(t, window(t, a, authorization(map[string]string{"scope": "api://" + apiV2 + scope}))).Get("code")
+		postJSON(t, a, tenant+"/oauth2/v2.0/token", redemption(code, map[string]string{"scope": ""}), &got)
+		if got.Access == "" || (got.Refresh != "") != want {
+			t.Errorf("%s: a refresh token: %v, want %v", scope, got.Refresh != "", want)
 		}
 	}
 }
