@@ -52,6 +52,12 @@ func TestGateIsReadyOnceItsKeysWereLoadedAndThenServesWhoShowsAToken(t *testing.
 	}
 }
 
+// gatePage is the URL of the page of d.
+func gatePage(t testing.TB, d *daemon) string {
+	t.Helper()
+	return regexp.MustCompile(`page=(\S+)`).FindStringSubmatch(d.log.wait(t, "msg=status"))[1]
+}
+
 // gateLine is a line of a gate's audit file.
 type gateLine struct {
 	Time                                                 time.Time
@@ -143,7 +149,7 @@ func TestNoTokenIsInWhatAGateSays(t *testing.T) {
 	ask(c, "/mcp", "Authorization", "Basic "+late)
 	ask(c, "/mcp?access_token="+good)
 	ask(bearing(c, good), "/mcp", "Mcp-Session-Id", "cnry+session/5d6e~7f80")
-	page := regexp.MustCompile(`page=(\S+)`).FindStringSubmatch(d.log.wait(t, "msg=status"))[1]
+	page := gatePage(t, d)
 	for _, path := range []string{"metrics", "status.json"} {
 		said += call(t, http.DefaultClient, "GET", page+path, nil).body
 	}
@@ -171,7 +177,7 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	w := newGateWorld(t, "drain = \"0s\"\n[admin]\nlisten = \"127.0.0.1:"+freePort(t)+"\"", `scopes = ["access_as_user"]`)
 	w.entra.Down()
 	d := w.start()
-	page := regexp.MustCompile(`page=(\S+)`).FindStringSubmatch(d.log.wait(t, "msg=status"))[1]
+	page := gatePage(t, d)
 	read := func() map[string]float64 {
 		t.Helper()
 		return readSeries(t, call(t, http.DefaultClient, "GET", page+"metrics", nil).body)
@@ -211,7 +217,7 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	if g == nil || g.URL != gateURL || !report.Ready || len(g.Keys) != 1 || g.Keys[0].Held != 1 || len(g.Routes) != 1 || len(g.Denials) != 2 || len(report.Problems) > 0 {
 		t.Fatalf("%+v\n%+v", report, g)
 	}
-	if r := g.Routes[0]; r.Path != "/mcp" || r.Mode != "strict" || r.Default != "deny" || r.Patterns != 2 || r.Requests < 5 || r.Failures != 2 {
+	if r := g.Routes[0]; r.Path != "/mcp" || r.Mode != "strict" || r.Default != "deny" || r.Patterns != 3 || r.Requests < 5 || r.Failures != 2 {
 		t.Errorf("%+v", r)
 	}
 	if d := g.Denials[0]; d.Reason != "scope" || d.Count != 1 || d.Name != "export" {

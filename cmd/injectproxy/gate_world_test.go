@@ -38,18 +38,21 @@ type gateWorld struct {
 	home  string
 
 	upstream *httptest.Server
+	held     chan struct{} // has a value for each call of the tool hold
+	release  chan struct{} // closed by letGo to have those answered
+	once     sync.Once
 	mu       sync.Mutex
 	seen     []http.Header
 }
 
 // gateTools are the tables of a route: everybody may echo, few may export.
-const gateTools = "[route.tools]\n\"echo\" = {}\n\"export\" = { scopes = [\"cost.export\"], roles = [\"Exporter\"] }\n"
+const gateTools = "[route.tools]\n\"echo\" = {}\n\"hold\" = {}\n\"export\" = { scopes = [\"cost.export\"], roles = [\"Exporter\"] }\n"
 
 // newGateWorld writes a gate.toml with one route, /mcp, of which it has the
 // further keys and tables. Top is what stands before its tables.
 func newGateWorld(t testing.TB, top, route string) *gateWorld {
 	t.Helper()
-	w := &gateWorld{t: t, entra: startGateIdentity(t), home: t.TempDir()}
+	w := &gateWorld{t: t, entra: startGateIdentity(t), home: t.TempDir(), held: make(chan struct{}, 8), release: make(chan struct{})}
 	sdk := w.server()
 	w.upstream = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
@@ -57,7 +60,11 @@ func newGateWorld(t testing.TB, top, route string) *gateWorld {
 		w.mu.Unlock()
 		sdk.ServeHTTP(rw, r)
 	}))
-	t.Cleanup(w.upstream.Close)
+	t.Cleanup(func() {
+		w.letGo()
+		w.upstream.CloseClientConnections()
+		w.upstream.Close()
+	})
 	w.certify()
 	writeTestFile(t, filepath.Join(w.home, "entra.pem"), string(w.entra.CAPEM()))
 	if !strings.Contains(top, "[admin]") {
@@ -97,7 +104,7 @@ func startGateIdentity(t testing.TB) *entratest.Authority {
 	return a
 }
 
-// server is the MCP server.
+// server is the MCP server. Its tool hold answers when it may.
 func (w *gateWorld) server() http.Handler {
 	s := mcp.NewServer(&mcp.Implementation{Name: "tools", Version: "1"}, nil)
 	served := &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "served"}}}
@@ -106,6 +113,14 @@ func (w *gateWorld) server() http.Handler {
 			return served, nil, nil
 		})
 	}
+	mcp.AddTool(s, &mcp.Tool{Name: "hold"}, func(ctx context.Context, _ *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+		w.held <- struct{}{}
+		select {
+		case <-w.release:
+		case <-ctx.Done():
+		}
+		return served, nil, nil
+	})
 	w.t.Cleanup(func() {
 		for session := range s.Sessions() {
 			session.Close()
@@ -113,6 +128,9 @@ func (w *gateWorld) server() http.Handler {
 	})
 	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{DisableLocalhostProtection: true})
 }
+
+// letGo has the tool hold answer.
+func (w *gateWorld) letGo() { w.once.Do(func() { close(w.release) }) }
 
 // certify replaces the gate's certificate.
 func (w *gateWorld) certify() {

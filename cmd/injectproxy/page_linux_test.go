@@ -91,6 +91,7 @@ func TestStatusPage(t *testing.T) {
 		"opens by a file":                   pageOpensByAFile,
 		"says when it is not let in":        pageSaysWhenItIsNotLetIn,
 		"lets go while nobody sees it":      pageLetsGoWhileNobodySeesIt,
+		"shows what a gate denies":          pageShowsWhatAGateDenies,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
