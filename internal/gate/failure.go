@@ -58,19 +58,30 @@ func (g *Gate) withheld(x *exchange, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	g.o.Log.Warn("an answer was not passed on", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
-	clear(x.w.Header())
-	x.refuse(answer{
+	said := answer{
 		status: http.StatusBadGateway, kind: "upstream-answer",
 		title: "The answer of the MCP server cannot be passed on",
 		hint:  "The log of the gate has the reason",
-	})
+	}
+	if own, ok := errors.AsType[*unfit](err); ok {
+		said = own.answer
+	} else if why, ok := errors.AsType[hidden](err); ok {
+		said.detail, said.denied = why.Error(), deniedAnswer
+	}
+	x.refuse(said)
 }
 
 // loggable returns what a log may have of err. Errors of reading HTTP quote what
 // was read, which may be of a body.
 func loggable(err error) string {
+	if why, ok := errors.AsType[hidden](err); ok {
+		return why.Error()
+	}
+	if why, ok := errors.AsType[*unfit](err); ok {
+		return why.Error()
+	}
 	if _, network := errors.AsType[net.Error](err); network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, http.ErrAbortHandler) || errors.Is(err, errLate) || unreached(err) {
+		errors.Is(err, context.Canceled) || errors.Is(err, http.ErrAbortHandler) || errors.Is(err, errLate) || errors.Is(err, errAgain) || unreached(err) {
 		return err.Error()
 	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {

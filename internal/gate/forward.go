@@ -3,16 +3,22 @@ package gate
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
 
-// errLate is why a request was given up: the upstream had its time.
-var errLate = errors.New("the upstream did not answer in time")
+// Why a request was given up: the upstream had its time, or net/http was about to
+// send it a second time.
+var (
+	errLate  = errors.New("the upstream did not answer in time")
+	errAgain = errors.New("the upstream broke off a request that it had been sent")
+)
 
 // asking is a request on its way to an upstream.
 type asking struct {
@@ -20,6 +26,7 @@ type asking struct {
 	req   *http.Request // but for URL and body, which each attempt has for itself
 	early early
 	sent  atomic.Bool // there was a connection, and so something may have been sent
+	wrote atomic.Bool // the header was sent
 	limit int64       // of a body that is not read before
 }
 
@@ -30,7 +37,7 @@ type asking struct {
 func (g *Gate) forward(x *exchange) {
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
-	a := g.asking(ctx, x)
+	a := g.asking(ctx, x, cancel)
 	res, u, err := a.inTime(cancel)
 	if err != nil {
 		g.failed(x, a, err)
@@ -60,10 +67,16 @@ func (g *Gate) forward(x *exchange) {
 }
 
 // asking makes the request that goes upstream.
-func (g *Gate) asking(ctx context.Context, x *exchange) *asking {
+func (g *Gate) asking(ctx context.Context, x *exchange, cancel context.CancelCauseFunc) *asking {
 	a := &asking{x: x, early: early{x: x}, limit: g.o.BodyLimit}
 	trace := &httptrace.ClientTrace{
-		GotConn:        func(httptrace.GotConnInfo) { a.sent.Store(true) },
+		GotConn: func(got httptrace.GotConnInfo) {
+			a.sent.Store(true)
+			if a.wrote.Load() && isHTTP2(got.Conn, x.route.Protocol) {
+				cancel(errAgain)
+			}
+		},
+		WroteHeaders:   func() { a.wrote.Store(true) },
 		Got1xxResponse: a.early.pass,
 	}
 	req := x.r.WithContext(httptrace.WithClientTrace(ctx, trace))
@@ -92,13 +105,22 @@ func (a *asking) inTime(cancel context.CancelCauseFunc) (*http.Response, *upstre
 	return res, u, err
 }
 
+// isHTTP2 reports whether c, to an upstream of that protocol, carries HTTP/2.
+// net/http would send a request again there, and again without end, that the server
+// has refused by PROTOCOL_ERROR: also one that may have been carried out.
+func isHTTP2(c net.Conn, protocol string) bool {
+	secure, ok := c.(*tls.Conn)
+	return protocol == "h2c" || ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+}
+
 // send asks one upstream after the other until one can be reached. Nothing is sent
-// twice: net/http itself does so only where a connection was closed before it took
-// a byte, or for a GET.
+// twice: net/http itself does so only where an HTTP/1 connection was closed before
+// it took a byte, or for a GET.
 func (a *asking) send() (res *http.Response, u *upstream, err error) {
 	for _, u = range a.x.candidates(time.Now()) {
 		a.x.seen.Attempts++
 		a.sent.Store(false)
+		a.wrote.Store(false)
 		u.inFlight.Add(1)
 		res, err = u.transport.RoundTrip(a.attempt(u))
 		if err == nil {
@@ -148,7 +170,9 @@ func whole(req *http.Request, raw []byte) {
 // receive has the other stages see to an answer of the upstream. Each may change
 // its header and its body; an error means that it must not go downstream.
 func (g *Gate) receive(x *exchange, res *http.Response) error {
-	g.bind(x, res)
+	if err := g.bind(x, res); err != nil {
+		return err
+	}
 	if err := g.screen(x, res); err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 	trailers(h, res.Trailer)
 }
 
-// mostIdle is how much a stream that says nothing holds for what it will say.
-const mostIdle = 4 << 10
+// idleBuffer is how much a stream that says nothing holds for what it will say.
+const idleBuffer = 4 << 10
 
 var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
@@ -60,7 +60,7 @@ func (x *exchange) copy(res *http.Response) error {
 	}
 	var buf []byte
 	if isEventStream(res.Header) {
-		buf = make([]byte, mostIdle)
+		buf = make([]byte, idleBuffer)
 	} else {
 		pooled := buffers.Get().(*[16 << 10]byte)
 		defer buffers.Put(pooled)

@@ -29,7 +29,7 @@ func cleanPath(r *http.Request) (path, deepest string, ok bool) {
 	if raw != r.URL.EscapedPath() || !visible(r.RequestURI) {
 		return "", "", false
 	}
-	deepest, ok = decoded(r.URL.Path)
+	deepest, ok = decoded(raw)
 	return r.URL.Path, deepest, ok
 }
 
@@ -44,10 +44,10 @@ func visible(target string) bool {
 	return target != ""
 }
 
-// decoded returns path when there is nothing left to decode. It is false if one
-// of the readings on the way there is no plain path, or has other segments.
+// decoded returns path when there is nothing left to decode in it. It is false if
+// one of the readings on the way there is no plain path, or has other segments.
 func decoded(path string) (string, bool) {
-	for range mostDecoding {
+	for range mostDecoding + 1 {
 		if !plainSegments(path) {
 			return "", false
 		}

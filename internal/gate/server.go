@@ -37,6 +37,8 @@ func (g *Gate) serverOf(o Options) error {
 		Protocols:         new(http.Protocols),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // it would answer on every host
 	}
 	s.http.Protocols.SetHTTP1(true)
 	if o.TLS.Cert == "" && o.TLS.Key == "" {

@@ -12,10 +12,6 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// afterExpiry is how long what a caller has begun may go on when its token is
-// over.
-const afterExpiry = time.Minute
-
 // upgradeType returns the protocol that a message with header h asks to switch
 // to, or agrees to, in lower case; "" if it says nothing of the kind.
 func upgradeType(h http.Header) string {
@@ -59,9 +55,8 @@ func (g *Gate) upgrade(x *exchange, res *http.Response) {
 		return
 	}
 	defer remove()
-	if x.caller != nil {
-		over := time.AfterFunc(time.Until(x.caller.Expires.Add(afterExpiry)), func() { client.Close() })
-		defer over.Stop()
+	if end := x.until(); !end.IsZero() {
+		defer time.AfterFunc(time.Until(end), func() { client.Close() }).Stop()
 	}
 	x.w.(*response).answered(http.StatusSwitchingProtocols)
 	_ = client.SetDeadline(time.Time{})

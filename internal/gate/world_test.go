@@ -73,7 +73,12 @@ func open(t *testing.T, o Options, address string, upstreams ...string) *front {
 		}
 	}
 	if o.Done == nil {
-		o.Done = func(r *Request) { f.done <- r }
+		o.Done = func(r *Request) {
+			select {
+			case f.done <- r:
+			default: // nobody asks
+			}
+		}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -83,7 +88,14 @@ func open(t *testing.T, o Options, address string, upstreams ...string) *front {
 		t.Fatal(err)
 	}
 	f.Gate, f.url = g, scheme+"://"+address
-	transport := &http.Transport{DisableCompression: true}
+	return f.over(t, "1.1")
+}
+
+// over has the client speak that protocol, 1.1 or h2c.
+func (f *front) over(t *testing.T, protocol string) *front {
+	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(protocol != "h2c")
+	transport.Protocols.SetUnencryptedHTTP2(protocol == "h2c")
 	f.client = &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	t.Cleanup(transport.CloseIdleConnections)
 	return f
