@@ -95,7 +95,7 @@ func inspectSample(cfg *config.Gate, token string, now time.Time) *sample {
 			Hint = "ask for a token for this application: scope " + cfg.Entra.AppIDURI + "/.default"
 		return s
 	case len(parts) != 3:
-		s.errorf("it is no JWT: it has %d parts, not three", len(parts)).Hint = "the access token itself: az account get-access-token --query accessToken -o tsv"
+		s.errorf("it is no JWT: that has three parts with dots between them").Hint = "the access token itself: az account get-access-token --query accessToken -o tsv"
 		return s
 	}
 	header, ok := decodePart(parts[0])
