@@ -41,7 +41,6 @@ func (g *Gate) given(x *exchange, res *http.Response) error {
 		res.Header.Del(headerSession) // it begins nothing
 		return nil
 	case !ok:
-		g.o.Log.Error("the upstream gives a session an id that no client may send", "route", x.route.Path, "upstream", x.upstream.url.Host)
 		return &unfit{answer{
 			status: http.StatusBadGateway, kind: "bad-session", title: "The MCP server gave the session an id that cannot be used",
 		}}
@@ -51,17 +50,12 @@ func (g *Gate) given(x *exchange, res *http.Response) error {
 	case err != nil:
 		return &unfit{sessionsUnknown}
 	case !mine:
-		g.shared(x)
 		return &unfit{answer{
 			status: http.StatusBadGateway, kind: "shared-session", title: "The MCP server gave the session of another caller",
 			hint: "Servers have to give each session an id of its own that cannot be guessed; who runs the server has to mend that",
 		}}
 	}
 	return nil
-}
-
-func (g *Gate) shared(x *exchange) {
-	g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
 }
 
 // take binds a session of the upstream that answered to the caller. It is false

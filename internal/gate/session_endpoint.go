@@ -41,7 +41,7 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 	case err != nil:
 		return nil, err
 	case !mine:
-		g.shared(x)
+		g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
 		return nil, errShared
 	}
 	return func() { g.forget(x, key) }, nil

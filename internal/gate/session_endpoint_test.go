@@ -1,0 +1,240 @@
+package gate
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// older is an upstream of the HTTP+SSE transport: a stream per GET, whose URL for
+// messages is what at returns. What is posted there goes to took.
+func older(t *testing.T, at func() string, took func(*http.Request)) *httptest.Server {
+	t.Helper()
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			took(r)
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("X-Seen-Encoding", r.Header.Get("Accept-Encoding"))
+		_, _ = io.WriteString(w, ": hello\n\nevent: endpoint\ndata: "+at()+"\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+}
+
+// held is a stream that a client holds open.
+type held struct {
+	*http.Response
+	said *bufio.Reader
+}
+
+// hold opens a stream of who and reads its endpoint, "" if there is none.
+func (f *front) hold(t *testing.T, who string) (held, string) {
+	t.Helper()
+	req := f.as(t, who, "", http.MethodGet, "")
+	req.Header.Set("Accept-Encoding", "gzip")
+	res, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	h := held{res, bufio.NewReader(res.Body)}
+	for {
+		line, err := h.said.ReadString('\n')
+		if err != nil {
+			return h, ""
+		}
+		if at, ok := strings.CutPrefix(line, "data: "); ok {
+			return h, strings.TrimSpace(at)
+		}
+	}
+}
+
+func (f *front) postTo(t *testing.T, who, query string) int {
+	t.Helper()
+	req := f.as(t, who, "", http.MethodPost, callEcho)
+	path, query, _ := strings.Cut(query, "?")
+	req.URL.Path, req.URL.RawQuery = path, query
+	res, _ := f.do(t, req)
+	return res.StatusCode
+}
+
+func TestOlderTransportWorksForTheSDKs(t *testing.T) {
+	t.Parallel()
+	server := sdkServer()
+	handler := func() http.HandlerFunc {
+		return mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return server }, nil).ServeHTTP
+	}
+	f := among(t, serve(t, handler()).URL, serve(t, handler()).URL, serve(t, handler()).URL) // of which each knows its own sessions
+	for range 3 {
+		client := mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, nil)
+		session, err := client.Connect(t.Context(), &mcp.SSEClientTransport{
+			Endpoint: f.url + "/mcp", HTTPClient: &http.Client{Transport: signed{alice, f.client.Transport, nil}},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer session.Close()
+		echo(t, session, "hello")
+	}
+}
+
+func TestOlderSessionOfAnotherIsNotFound(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var took []string
+	f := among(t, older(t, always("/mcp/messages?transport=sse&sessionId=a%2Fb"), func(r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		took = append(took, r.URL.RequestURI())
+	}).URL)
+	_, at := f.hold(t, alice)
+	for _, who := range []string{bob, ""} {
+		for _, spelled := range []string{
+			at, "/mcp/messages?sessionId=a/b", "/mcp/MESSAGES/?sessionId=a/b", "/mcp?x=1;sessionId=a/b", "/mcp?session_id=%61%2fb", "/mcp?SessionID=a/b",
+			"/mcp?sessionId%5B0%5D=a/b", "/mcp?sessionId=&sessionid=a/b", "/mcp?sessionId=unknown",
+		} {
+			if got := f.postTo(t, who, spelled); got != http.StatusNotFound {
+				t.Errorf("%q posts to %s: %d", who, spelled, got)
+			}
+		}
+	}
+	if got := f.postTo(t, alice, at); got != http.StatusAccepted {
+		t.Errorf("its owner: %d", got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(took) != 1 || took[0] != at {
+		t.Errorf("the upstream took %q", took)
+	}
+}
+
+func TestOlderSessionEndsWithItsStream(t *testing.T) {
+	t.Parallel()
+	f := among(t, older(t, always("?sessionid=a"), func(*http.Request) {}).URL)
+	h, _ := f.hold(t, alice)
+	if f.Sessions() != 1 {
+		t.Fatalf("%d sessions", f.Sessions())
+	}
+	h.Body.Close()
+	if <-f.done; f.Sessions() != 0 {
+		t.Errorf("%d sessions", f.Sessions())
+	}
+	if _, at := f.hold(t, bob); at == "" {
+		t.Error("nobody else may have it")
+	}
+}
+
+// TestOlderSessionIsSeenWhereNothingElseIsRead holds that a client cannot have the
+// stream compressed, so that nobody sees what it begins.
+func TestOlderSessionIsSeenWhereNothingElseIsRead(t *testing.T) {
+	t.Parallel()
+	f := stand(t, Options{}, older(t, always("/mcp/in?sessionId=a"), func(*http.Request) {}).URL)
+	if h, _ := f.hold(t, canary); f.Sessions() != 1 || strings.Contains(h.Header.Get("X-Seen-Encoding"), "gzip") {
+		t.Errorf("%d sessions, %v", f.Sessions(), h.Header)
+	}
+}
+
+// TestStreamThatBeginsTheSessionOfAnotherIsCut holds that the second caller does
+// not even hear of it.
+func TestStreamThatBeginsTheSessionOfAnotherIsCut(t *testing.T) {
+	t.Parallel()
+	f := among(t, older(t, always("/mcp/in?sessionId=a"), func(*http.Request) {}).URL)
+	f.hold(t, alice)
+	h, at := f.hold(t, bob)
+	if _, err := h.said.ReadByte(); at != "" || err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%q, then %v", at, err)
+	}
+	if got := f.postTo(t, alice, "/mcp/in?sessionId=a"); got != http.StatusAccepted {
+		t.Errorf("its owner: %d", got)
+	}
+}
+
+// TestEndpointWithoutAnIDBelongsToItsCaller holds for servers that have the id
+// elsewhere in the URL.
+func TestEndpointWithoutAnIDBelongsToItsCaller(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"/mcp/messages/5f0c", "/mcp/messages?key=5f0c"} {
+		f := among(t, older(t, always(at), func(*http.Request) {}).URL)
+		f.hold(t, alice)
+		if a, b := f.postTo(t, alice, at), f.postTo(t, bob, at); a != http.StatusAccepted || b != http.StatusNotFound {
+			t.Errorf("%s: %d %d", at, a, b)
+		}
+	}
+}
+
+func TestQueriesOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	f := among(t, numbering(t, always("one")).URL)
+	for _, query := range []string{"/mcp?region=eu", "/mcp?session=5", "/mcp?region=%zz&x", "/mcp/below"} {
+		if got := f.postTo(t, alice, query); got != http.StatusOK {
+			t.Errorf("%s: %d", query, got)
+		}
+	}
+}
+
+// TestEndpointIsBoundBeforeItIsRead holds for every way in which the event may
+// come.
+func TestEndpointIsBoundBeforeItIsRead(t *testing.T) {
+	t.Parallel()
+	for _, eol := range []string{"\n", "\r", "\r\n"} {
+		stream := strings.ReplaceAll("\xef\xbb\xbf: hi\nretry: 5\n\nid: 1\nevent: endpoint\ndata: /mcp?sessionId=a\n\nevent: endpoint\ndata: /mcp?sessionId=b\n\n", "\n", eol)
+		for size := 1; size < 9; size++ {
+			var begun []string
+			ended := 0
+			e := &endpoint{src: io.NopCloser(strings.NewReader(stream)), begin: func(at string) (func(), error) {
+				begun = append(begun, at)
+				return func() { ended++ }, nil
+			}}
+			got := ""
+			for b := make([]byte, size); ; {
+				n, err := e.Read(b)
+				if got += string(b[:n]); strings.Contains(got, "sessionId=a"+eol+eol) && len(begun) != 1 {
+					t.Fatalf("%q by %d is read before it has begun", got, size)
+				}
+				if err != nil {
+					break
+				}
+			}
+			e.Close()
+			if e.Close(); got != stream || len(begun) != 1 || begun[0] != "/mcp?sessionId=a" || ended != 1 {
+				t.Errorf("%q by %d: %q begun, %d ended", got, size, begun, ended)
+			}
+		}
+	}
+}
+
+// FuzzSessionNames holds that a session which some server could read in a query
+// is found, and that none is made up.
+func FuzzSessionNames(f *testing.F) {
+	for _, q := range []string{"sessionId=a", "a=b&session_id=%61", "sessionid=a;sessionId=b", "sessionId[]=a", "%73essionId=a+b", "sessionId", "&&=&sessionId=%zz", ""} {
+		f.Add(q)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		id, ok := queryID(query)
+		values, _ := url.ParseQuery(query)
+		for name, all := range values {
+			switch name {
+			case "sessionId", "session_id", "sessionid", "sessionId[]":
+				for _, v := range all {
+					if ok && v != "" && v != id {
+						t.Errorf("%q names %q, and %q was found", query, v, id)
+					}
+				}
+			}
+		}
+		if ok && id != "" && !strings.Contains(strings.ToLower(unescaped(query)), "id") {
+			t.Errorf("%q names nothing, and %q was found", query, id)
+		}
+	})
+}
