@@ -31,6 +31,9 @@ expiry, and how the configuration in use compares with the files: problems of a
 changed file that was not taken over, settings that wait for a restart, and teams
 that are off. Tokens appear as fingerprints.
 
+Of a running gate, at the address given by --address, it prints the routes, the
+keys of each tenant, and what was denied by its reason.
+
 --open shows the same, and each request as it happens, as a page in the browser.
 Where that needs to be let in it waits for it, for 30 seconds; where there is no
 browser to be opened it prints a URL, which lets one in once and for as long.
