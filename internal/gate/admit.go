@@ -1,13 +1,11 @@
 package gate
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
-	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
@@ -94,27 +92,5 @@ func (x *exchange) peek() {
 	if err != nil {
 		return // it left; nobody reads the answer
 	}
-	x.message = requestsOf(bytes.TrimSpace(b))
-}
-
-// requestsOf returns the requests of a message as far as an answer needs them,
-// nil if it cannot be read.
-func requestsOf(b []byte) *message {
-	m, err := jsonrpc.Parse(b)
-	if err != nil {
-		return nil
-	}
-	all, batch := []jsonrpc.Message{m}, m.Kind == jsonrpc.Batch
-	if batch {
-		if all, err = jsonrpc.ParseBatch(b); err != nil {
-			return nil
-		}
-	}
-	out := &message{batch: batch}
-	for _, m := range all {
-		if m.Kind == jsonrpc.Request {
-			out.ids = append(out.ids, m.ID)
-		}
-	}
-	return out
+	x.message, _ = parse(b) // what cannot be read has no requests to answer
 }
