@@ -52,14 +52,16 @@ func (g *Gate) lacksScope(r *route) answer {
 // lacksRole is what no sign-in mends: a challenge would send agents into one that
 // cannot help.
 func lacksRole(r *route, c *verify.Caller) answer {
-	who := "this application"
+	who, hint := "this application", "Only users are let in here: the operator of the gate has to name a role for applications in the route's roles"
 	if len(c.Scopes) > 0 {
 		who = "this user"
 	}
+	if len(r.Roles) > 0 {
+		hint = fmt.Sprintf("What is needed is %s: an administrator has to assign it to %s", Needs{Roles: r.Roles}.words(), who)
+	}
 	return answer{
 		status: http.StatusForbidden, kind: "no-role", denied: deniedRole, readable: true,
-		title: "The caller has no role that this server asks for",
-		hint:  fmt.Sprintf("What is needed is %s: an administrator has to assign it to %s", r.Needs.words(), who),
+		title: "The caller has no role that this server asks for", hint: hint,
 	}
 }
 

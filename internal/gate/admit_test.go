@@ -53,7 +53,10 @@ func TestRouteAdmitsByAnyScopeOrRole(t *testing.T) {
 		if res.StatusCode != status || res.Header.Get("WWW-Authenticate") != challenge {
 			t.Errorf("%s with %s: %s, %s", tt.path, tt.token, res.Status, res.Header.Get("WWW-Authenticate"))
 		}
-		if tt.want != "" && (!strings.HasPrefix(body, `{"jsonrpc":"2.0","id":1,"error":`) || !strings.Contains(body, "What is needed is")) {
+		if users := strings.Contains(body, "Only users"); users != (tt.want == "role" && tt.path == "/users") {
+			t.Errorf("%s with %s: %s", tt.path, tt.token, body)
+		}
+		if tt.want != "" && (!strings.HasPrefix(body, `{"jsonrpc":"2.0","id":1,"error":`) || !strings.Contains(body, "What is needed is") && !strings.Contains(body, "Only users")) {
 			t.Errorf("%s with %s: %s", tt.path, tt.token, body)
 		}
 	}
