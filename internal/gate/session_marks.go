@@ -21,7 +21,7 @@ func (x *exchange) marks() (all []mark, ok bool) {
 	case !ok:
 		return nil, false
 	case id != "":
-		all = append(all, mark{keyOf(byQuery, "", id), x.message != nil})
+		all = append(all, mark{keyOf(byQuery, "", id), x.message.legible()})
 	case x.r.Method == http.MethodPost && (x.r.URL.RawQuery != "" || x.r.URL.Path != x.route.Path):
 		all = append(all, mark{endpointKey(x.r.URL), false})
 	}

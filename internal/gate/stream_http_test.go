@@ -1,0 +1,98 @@
+package gate
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/injectproxy/injectproxy/internal/verify"
+)
+
+// endless is an upstream whose streams say one event and never end by themselves.
+// left is told of each that was cut.
+func endless(t *testing.T, left chan<- string) string {
+	t.Helper()
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: 1\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		left <- r.Method
+	}).URL
+}
+
+// TestStreamOfATokenThatIsOverEndsOverHTTP holds that the client sees a clean end,
+// and the upstream that nobody listens any more.
+func TestStreamOfATokenThatIsOverEndsOverHTTP(t *testing.T) {
+	t.Parallel()
+	left := make(chan string, 1)
+	f := stand(t, Options{Verify: func(context.Context, string) (*verify.Caller, error) {
+		c := somebody()
+		c.Expires = time.Now().Add(500*time.Millisecond - grace)
+		return c, nil
+	}}, endless(t, left))
+	for method, body := range map[string]string{http.MethodGet: "", http.MethodPost: callEcho} {
+		res, said := f.do(t, f.request(t, method, "/", body))
+		if res.StatusCode != http.StatusOK || said != "data: 1\n\n" && said != "" { // nothing, on a machine that is slow
+			t.Errorf("%s: %d %q", method, res.StatusCode, said)
+		}
+		if got := <-left; got != method {
+			t.Errorf("%s was cut, not %s", got, method)
+		}
+	}
+}
+
+func TestDrainEndsHeldStreamsAndLeavesCalls(t *testing.T) {
+	t.Parallel()
+	left := make(chan string, 2)
+	f := stand(t, Options{}, endless(t, left))
+	open := func(method, body string) io.ReadCloser {
+		res, err := f.client.Do(f.request(t, method, "/", body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		if b := make([]byte, len("data: 1\n\n")); true {
+			if _, err := io.ReadFull(res.Body, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return res.Body
+	}
+	held, call := open(http.MethodGet, ""), open(http.MethodPost, callEcho)
+	ended := make(chan error, 1)
+	go func() { ended <- f.Shutdown(t.Context()) }()
+	if rest, err := io.ReadAll(held); err != nil || len(rest) != 0 {
+		t.Errorf("the held stream: %q %v", rest, err)
+	}
+	if got := <-left; got != http.MethodGet {
+		t.Errorf("%s was cut first", got)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the gate did not wait for the call: %v", err)
+	default:
+	}
+	call.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHeldStreamIsAnnouncedAsOne holds that keep has its part in what goes
+// downstream.
+func TestHeldStreamIsAnnouncedAsOne(t *testing.T) {
+	t.Parallel()
+	f := stand(t, Options{}, endless(t, make(chan string, 1)))
+	res, err := f.client.Do(f.request(t, http.MethodGet, "/", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if r := <-f.done; !r.Stream || res.Header.Get("X-Accel-Buffering") != "no" || !strings.Contains(res.Header.Get("Cache-Control"), "no-transform") {
+		t.Errorf("%v %v", r.Stream, res.Header)
+	}
+}
