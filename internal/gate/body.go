@@ -78,12 +78,12 @@ func (b *body) Close() error { return nil }
 // overtaken lets the answer begin while the client still sends to the upstream.
 // net/http would read the rest of an HTTP/1 request first, and two sides that talk
 // at once would wait for each other. The rest may never come, so the connection
-// takes no further request. The rest of a body that nobody wants is read for a
-// moment, so that the connection can.
+// takes no further request, nor does one whose client has had its time. The rest of
+// a body that nobody wants is read for a moment, so that the connection can.
 func (b *body) overtaken(w *response) {
 	switch {
 	case b.from == nil || !b.http1 || b.ended.Load():
-	case b.lent:
+	case b.lent || b.failed.Load() != nil:
 		_ = b.rc.EnableFullDuplex()
 		w.Header().Set("Connection", "close")
 	default:
@@ -91,10 +91,10 @@ func (b *body) overtaken(w *response) {
 	}
 }
 
-// settle ends all use of a body that was lent, before the handler returns:
+// settle ends all use of a body that was overtaken, before the handler returns:
 // net/http waits for ever for a connection that somebody still reads.
 func (b *body) settle() {
-	if !b.lent || b.ended.Load() {
+	if !b.lent && b.failed.Load() == nil || b.ended.Load() {
 		return
 	}
 	b.over.Store(true)

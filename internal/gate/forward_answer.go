@@ -20,6 +20,9 @@ func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 	if res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified {
 		res.ContentLength, res.Body = -1, http.NoBody // a length of theirs is another answer's
 	}
+	if len(res.Trailer) > 0 && x.r.ProtoMajor == 1 {
+		res.ContentLength = -1 // a length leaves no room for trailers in HTTP/1.1
+	}
 	if res.ContentLength < 0 && x.r.Method != http.MethodHead {
 		delete(h, "Content-Length")
 	}

@@ -58,7 +58,7 @@ func witness(t *testing.T) (url string, heard func() string) {
 }
 
 // serveBoth runs an upstream that speaks HTTP/1.1, and HTTP/2 in the clear.
-func serveBoth(t *testing.T, h http.HandlerFunc) *httptest.Server {
+func serveBoth(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	ts := httptest.NewUnstartedServer(h)
 	ts.Config.Protocols = new(http.Protocols)

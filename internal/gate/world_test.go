@@ -29,7 +29,7 @@ type front struct {
 // stand serves a gate with options o in the clear; what they need and lack is
 // filled in: one plain route for /, strict, whose caller is anybody with the
 // canary.
-func stand(t *testing.T, o Options, upstreams ...string) *front {
+func stand(t testing.TB, o Options, upstreams ...string) *front {
 	t.Helper()
 	ts := httptest.NewUnstartedServer(nil)
 	f := open(t, o, ts.Listener.Addr().String(), upstreams...)
@@ -46,7 +46,7 @@ func stand(t *testing.T, o Options, upstreams ...string) *front {
 }
 
 // open makes a gate that will be served at address.
-func open(t *testing.T, o Options, address string, upstreams ...string) *front {
+func open(t testing.TB, o Options, address string, upstreams ...string) *front {
 	t.Helper()
 	f := &front{done: make(chan *Request, 100)}
 	scheme := "http"
@@ -92,7 +92,7 @@ func open(t *testing.T, o Options, address string, upstreams ...string) *front {
 }
 
 // over has the client speak that protocol, 1.1 or h2c.
-func (f *front) over(t *testing.T, protocol string) *front {
+func (f *front) over(t testing.TB, protocol string) *front {
 	transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
 	transport.Protocols.SetHTTP1(protocol != "h2c")
 	transport.Protocols.SetUnencryptedHTTP2(protocol == "h2c")
@@ -105,7 +105,7 @@ func somebody() *verify.Caller {
 	return &verify.Caller{Tenant: "tenant", Object: "object", Scopes: []string{"use"}, Expires: time.Now().Add(time.Hour)}
 }
 
-func urls(t *testing.T, all ...string) (parsed []*url.URL) {
+func urls(t testing.TB, all ...string) (parsed []*url.URL) {
 	t.Helper()
 	for _, s := range all {
 		u, err := url.Parse(s)
@@ -118,7 +118,7 @@ func urls(t *testing.T, all ...string) (parsed []*url.URL) {
 }
 
 // serve runs an upstream until the test's end.
-func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
+func serve(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	ts := httptest.NewServer(h)
 	t.Cleanup(ts.Close)
@@ -126,7 +126,7 @@ func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
 }
 
 // request is one with the canary.
-func (f *front) request(t *testing.T, method, path, body string) *http.Request {
+func (f *front) request(t testing.TB, method, path, body string) *http.Request {
 	t.Helper()
 	var r io.Reader
 	if body != "" {
@@ -144,7 +144,7 @@ func (f *front) request(t *testing.T, method, path, body string) *http.Request {
 }
 
 // do sends req and returns the answer with its body read.
-func (f *front) do(t *testing.T, req *http.Request) (*http.Response, string) {
+func (f *front) do(t testing.TB, req *http.Request) (*http.Response, string) {
 	t.Helper()
 	res, err := f.client.Do(req)
 	if err != nil {
