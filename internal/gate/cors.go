@@ -37,11 +37,31 @@ func (g *Gate) originAllowed(x *exchange) bool {
 	h := x.w.Header()
 	h.Set("Access-Control-Allow-Origin", origins[0])
 	if x.r.Method == http.MethodOptions && x.r.Header.Get("Access-Control-Request-Method") != "" {
-		x.preflight(allowedMethods, allowedHeaders)
+		x.preflight(x.methods(), allowedHeaders+paramHeaders(x.r.Header.Get("Access-Control-Request-Headers")))
 		return false
 	}
 	h.Set("Access-Control-Expose-Headers", exposedHeaders)
 	return true
+}
+
+// methods are those that a page may use.
+func (x *exchange) methods() string {
+	if x.route.plain() {
+		return allowedMethods + ", PUT, PATCH"
+	}
+	return allowedMethods
+}
+
+// paramHeaders are those of asked that carry a tool's parameters (MCP
+// 2026-07-28), whose names only the tool knows.
+func paramHeaders(asked string) (all string) {
+	for name := range strings.SplitSeq(asked, ",") {
+		name = strings.ToLower(strings.TrimSpace(name))
+		if param, ok := strings.CutPrefix(name, "mcp-param-"); ok && isToken68(param) && !strings.ContainsAny(param, "/=") {
+			all += ", " + name
+		}
+	}
+	return all
 }
 
 // preflight says what a page may do. Credentials of the browser's own are never

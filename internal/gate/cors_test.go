@@ -77,13 +77,16 @@ func TestPreflightIsAnsweredWithoutAToken(t *testing.T) {
 	upstream := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the preflight was passed on") })
 	f := stand(t, Options{Verify: verdicts, Routes: []Route{{Path: "/mcp", Tools: []Grant{{Pattern: "x"}}, Origins: []string{"https://app.corp.example"}}}}, upstream.URL)
 	req := f.request(t, http.MethodOptions, "/mcp", "")
-	req.Header = http.Header{"Origin": {"https://app.corp.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization,content-type,mcp-session-id"}}
+	req.Header = http.Header{"Origin": {"https://app.corp.example"}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"authorization,content-type,mcp-session-id,mcp-param-region, Mcp-Param-a.b,mcp-param-,mcp-param-a/b,mcp-param-a b,x-evil"}}
 	res, body := f.do(t, req)
 	allowed := ", " + strings.ToLower(res.Header.Get("Access-Control-Allow-Headers")) + ","
-	for _, name := range []string{"authorization", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id"} {
+	for _, name := range []string{"authorization", "content-type", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name", "last-event-id", "mcp-param-region", "mcp-param-a.b"} {
 		if !strings.Contains(allowed, ", "+name+",") {
 			t.Errorf("pages may not send %s: %s", name, allowed)
 		}
+	}
+	if strings.Contains(allowed, "evil") || strings.Count(allowed, "mcp-param") != 2 {
+		t.Errorf("pages may send more than they should: %s", allowed)
 	}
 	if res.StatusCode != http.StatusNoContent || body != "" || res.Header.Get("Access-Control-Allow-Methods") != "GET, POST, DELETE" {
 		t.Errorf("%s %v %s", res.Status, res.Header, body)
