@@ -58,7 +58,7 @@ func (r *ring) await(ctx context.Context, pause time.Duration) bool {
 		case <-ctx.Done():
 			return false
 		case <-due.C:
-			return true
+			return ctx.Err() == nil
 		case <-r.nudge:
 			if at, ok := r.asked(); ok {
 				due.Reset(max(0, time.Until(at)))

@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,7 @@ func hostile() map[string][]struct{ name, token string } {
 		Signature: {
 			{"missing", parts[0] + "." + parts[1] + "."},
 			{"cut short", valid[:len(valid)-4]},
+			{"spelt otherwise", valid[:len(valid)-1] + string(valid[len(valid)-1]+1)}, // in bits that do not count
 			{"another key's", signer{s.kid, second().private, s.method}.token(nil)},
 			{"of other claims", parts[0] + "." + strings.Split(s.token(fields{"oid": app}), ".")[1] + "." + parts[2]},
 			{"another key's, which the header brings", signer{s.kid, second().private, s.method}.sign(
@@ -228,6 +230,19 @@ func TestHostileTokensAreRefusedWithTheirReason(t *testing.T) {
 	if hosts := c.hosts(); len(hosts) != 1 {
 		t.Errorf("keys were asked for at %v", hosts)
 	}
+}
+
+func TestTokenThatNamesNoKeyCausesNoFetch(t *testing.T) {
+	t.Parallel()
+	c := newCloud()
+	inBubble(t, c, c.options(), func(t *testing.T, v *Verifier) {
+		for _, kid := range []any{nil, "", 1, strings.Repeat("x", maxKeyID+1)} {
+			refused(t, v, fmt.Sprint(kid), first().sign(first().header().with(fields{"kid": kid}).json(), usual().json()), Key)
+		}
+		if n := c.fetches(home); n != 1 {
+			t.Errorf("%d fetches, want that of the start", n)
+		}
+	})
 }
 
 func TestDescriptionTellsWhichAudienceIsNeeded(t *testing.T) {

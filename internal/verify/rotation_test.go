@@ -79,11 +79,11 @@ func TestFloodOfForgedKeyIDsIsPaced(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := c.fetches(home) - before; n > int(flood/gap)+1 {
+		if n := c.fetches(home) - before; n > 41 {
 			t.Errorf("%d fetches in %v", n, flood)
 		}
 		for i, at := range c.times[3:] {
-			if apart := at.Sub(c.times[2+i]); apart < gap {
+			if apart := at.Sub(c.times[2+i]); apart < 750*time.Millisecond {
 				t.Errorf("fetches %v apart", apart)
 			}
 		}
