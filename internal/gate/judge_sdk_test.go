@@ -50,7 +50,7 @@ func deciding() Route {
 			grant("echo", Needs{}), grant("cost_*", Needs{Scopes: []string{"cost.read", "cost.admin"}, Roles: []string{"Reader"}}),
 			grant("cost_export", scopes("cost.export")), grant("shutdown", roles("Operator")),
 		},
-		Resources: []Grant{grant("file:///public/*", Needs{})},
+		Resources: []Grant{grant("file:///public/*", Needs{}), grant("db://*", scopes("db"))},
 		Prompts:   []Grant{grant("public", Needs{})},
 	}
 }

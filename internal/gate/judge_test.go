@@ -97,6 +97,8 @@ func TestDenialIsAChallengeOnlyIfASignInCanMendIt(t *testing.T) {
 		{"anonymous, only a role", "", calling(1, "shutdown"), 401, `scope="api://gate/use"`, "It takes a sign-in, with the role Operator", deniedNoToken},
 		{"unknown method", "use", `{"jsonrpc":"2.0","id":1,"method":"own/method"}`, 200, "", `The method "own/method" is denied. Nobody may send it`, deniedMethod},
 		{"URI that climbs", "use", `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"file:///public/../x"}}`, 200, "", "dot segments", deniedUnmapped},
+		{"two subscriptions, one that a scope mends", "use", `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["db://a","file:///x"]}}}`, 200, "", `resource "file:///x"`, deniedUnmapped},
+		{"a subscription that a scope mends", "use", `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["file:///public/a","db://a"]}}}`, 403, `scope="api://gate/use api://gate/db"`, `resource "db://a"`, deniedScope},
 		{"notification", "use", `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"wipe"}}`, 403, "", "", deniedUnmapped},
 		{"notification that a scope mends", "use", `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"cost_read"}}`, 403, `insufficient_scope`, "", deniedScope},
 		{"id of null", "use", `{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"wipe"}}`, 403, "", "", deniedUnmapped},

@@ -63,9 +63,35 @@ func parse(raw []byte) (*message, error) {
 		return nil, err
 	}
 	m := &message{raw: raw, batch: first.Kind == jsonrpc.Batch}
-	bodies, err := m.bodies()
-	if err != nil {
+	all := []jsonrpc.Message{first}
+	if m.batch {
+		if all, err = elements(raw); err != nil {
+			return nil, err
+		}
+	}
+	for _, one := range all {
+		m.calls = append(m.calls, call{Message: one})
+		if one.Kind == jsonrpc.Request {
+			m.ids = append(m.ids, one.ID)
+		}
+	}
+	for i := range m.calls {
+		if err := m.calls[i].read(); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// elements returns the messages of a batch. They are counted before they are
+// read.
+func elements(batch []byte) (all []jsonrpc.Message, err error) {
+	var bodies []json.RawMessage
+	if err := json.Unmarshal(batch, &bodies); err != nil {
 		return nil, err
+	}
+	if len(bodies) == 0 || len(bodies) > mostBatch {
+		return nil, errBatch
 	}
 	for _, b := range bodies {
 		one, err := jsonrpc.Parse(b)
@@ -75,44 +101,16 @@ func parse(raw []byte) (*message, error) {
 		if one.Kind == jsonrpc.Batch {
 			return nil, errBatch
 		}
-		m.calls = append(m.calls, call{Message: one})
-		if one.Kind == jsonrpc.Request {
-			m.ids = append(m.ids, one.ID)
-		}
-	}
-	for i := range m.calls {
-		if err := m.calls[i].read(bodies[i]); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
-}
-
-// bodies returns the messages that m consists of.
-func (m *message) bodies() (all []json.RawMessage, err error) {
-	if !m.batch {
-		return []json.RawMessage{m.raw}, nil
-	}
-	if err := json.Unmarshal(m.raw, &all); err != nil {
-		return nil, err
-	}
-	if len(all) == 0 || len(all) > mostBatch {
-		return nil, errBatch
+		all = append(all, one)
 	}
 	return all, nil
 }
 
 // read finds out what the message is about. Some servers read names whatever
 // their case is: what is another message to them is none that may pass.
-func (c *call) read(raw json.RawMessage) (err error) {
-	members, err := jsonrpc.Object(raw)
-	if err != nil {
-		return err
-	}
-	for _, name := range []string{"jsonrpc", "id", "method", "params", "result", "error"} {
-		if jsonrpc.FoldedTwice(members, name) {
-			return errFolded
-		}
+func (c *call) read() (err error) {
+	if c.Folded {
+		return errFolded
 	}
 	if c.Kind == jsonrpc.Response {
 		return nil

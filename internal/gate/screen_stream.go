@@ -79,8 +79,8 @@ func (b *screened) stop(err error) {
 func (b *screened) end() {
 	had := len(b.out)
 	b.cut.Write([]byte("\n\n"), b.emit)
-	if b.err != nil {
-		b.out, b.err = b.out[:had], nil
+	if b.err != nil { // that added nothing
+		b.err = nil
 		return
 	}
 	b.out = b.out[:max(had, len(b.out)-2)]

@@ -39,6 +39,7 @@ type Message struct {
 	ID     json.RawMessage // a string or a number, byte for byte as it was sent; nil if there is none, or null
 	Params json.RawMessage // of a request or notification, as it was sent; nil if there is none
 	Result json.RawMessage // of a response, as it was sent; nil if that is an error
+	Folded bool            // it has a member that only readers that fold case take for one of JSON-RPC's
 }
 
 // Parse reads one message. No error's text has anything of b in it. An id of
@@ -105,6 +106,9 @@ func message(members map[string]json.RawMessage) (m Message, err error) {
 	}
 	if m.ID, err = id(members["id"]); err != nil {
 		return Message{}, err
+	}
+	for _, name := range [...]string{"jsonrpc", "id", "method", "params", "result", "error"} {
+		m.Folded = m.Folded || FoldedTwice(members, name)
 	}
 	method, isCall := members["method"]
 	_, isResult := members["result"]

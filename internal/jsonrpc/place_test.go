@@ -40,6 +40,15 @@ func TestNameThatDiffersByCaseOnlyIsSeen(t *testing.T) {
 			t.Errorf("%s: %v, want %v", in, err, want)
 		}
 	}
+	for in, want := range map[string]bool{
+		`{"jsonrpc":"2.0","id":1,"method":"m","params":{"Method":"n"},"x":1}`: false, `{"jsonrpc":"2.0","id":1,"result":{}}`: false,
+		`{"jsonrpc":"2.0","id":1,"method":"m","Params":{}}`: true, `{"jsonrpc":"2.0","id":1,"METHOD":"n","result":{}}`: true, `{"jsonrpc":"2.0","method":"m","iD":1}`: true,
+		`{"jsonrpc":"2.0","id":1,"result":{},"Error":{}}`: true, `{"jsonrpc":"2.0","JsonRpc":"2.0","id":1,"method":"m"}`: true, `{"jsonrpc":"2.0","id":1,"error":{},"re\u017fult":{}}`: true,
+	} {
+		if m, err := Parse([]byte(in)); err != nil || m.Folded != want {
+			t.Errorf("%s: %v, %v", in, m.Folded, err)
+		}
+	}
 	members, _ := Object([]byte(`{"tool\u017f":[]}`))
 	if !FoldedTwice(members, "tools") {
 		t.Error("a long s is not taken for one")
