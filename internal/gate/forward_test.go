@@ -61,6 +61,11 @@ func TestAnUpstreamThatCannotBeReachedIsPassedOver(t *testing.T) {
 			t.Errorf("told of %+v", done)
 		}
 	}
+	for _, u := range f.Upstreams() {
+		if lame := u.Host == nobody[len("http://"):]; u.InFlight != 0 || u.Route != "/" || lame && u.Failed.IsZero() {
+			t.Errorf("the state is %+v", u)
+		}
+	}
 }
 
 func TestAFailedUpstreamRestsAndTheBusiestComesLast(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 // server is what of a Gate listens.
 type server struct {
 	http  http.Server
-	tls   bool
+	pair  *pair // nil: in the clear
 	drain sync.Once
 }
 
@@ -49,7 +49,7 @@ func (g *Gate) serverOf(o Options) error {
 	if err != nil {
 		return err
 	}
-	s.tls = true
+	s.pair = pair
 	s.http.Protocols.SetHTTP2(true)
 	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.certificate}
 	return nil
@@ -58,10 +58,18 @@ func (g *Gate) serverOf(o Options) error {
 // Serve serves what connects to l, HTTP/1.1 and HTTP/2, until Shutdown. The error
 // is [http.ErrServerClosed] then. It may be called for several listeners.
 func (g *Gate) Serve(l net.Listener) error {
-	if g.server.tls {
+	if g.server.pair != nil {
 		return g.server.http.ServeTLS(l, "", "")
 	}
 	return g.server.http.Serve(l)
+}
+
+// CertificateExpiry is when the certificate in use ends; zero without TLS.
+func (g *Gate) CertificateExpiry() time.Time {
+	if g.server.pair == nil {
+		return time.Time{}
+	}
+	return g.server.pair.expires()
 }
 
 // Shutdown stops accepting, has held streams end, lets calls in flight and

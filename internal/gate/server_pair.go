@@ -63,6 +63,13 @@ func (p *pair) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return p.inUse, nil
 }
 
+func (p *pair) expires() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inUse.Leaf.NotAfter
+}
+
+// renew loads the pair anew if a file of it is another one than before.
 func (p *pair) renew() {
 	now, err := p.look()
 	switch {
@@ -85,6 +92,7 @@ func (p *pair) renew() {
 	p.log.Info("the certificate was renewed", "file", p.cert, "expires", loaded.Leaf.NotAfter)
 }
 
+// look tells the files' state.
 func (p *pair) look() (now [2]state, err error) {
 	for i, file := range []string{p.cert, p.key} {
 		info, err := os.Stat(file)

@@ -71,6 +71,9 @@ func TestTheGateSpeaksHTTP1AndHTTP2OverTLS(t *testing.T) {
 	var pool *x509.CertPool
 	o.TLS.Cert, o.TLS.Key, pool = writePair(t, t.TempDir(), "one")
 	f := stand(t, o, upstream.URL)
+	if left := time.Until(f.CertificateExpiry()); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("the certificate ends in %s", left)
+	}
 	for _, h2 := range []bool{false, true} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, Protocols: new(http.Protocols)}
 		transport.Protocols.SetHTTP1(!h2)

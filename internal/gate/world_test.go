@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -159,3 +160,5 @@ func (f *front) do(t testing.TB, req *http.Request) (*http.Response, string) {
 }
 
 const callEcho = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}`
+
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }
