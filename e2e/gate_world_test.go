@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -183,6 +184,14 @@ func (g *gated) ready(t *testing.T, clear bool) {
 	}
 }
 
+// authorityFile has the root of the authority's certificate.
+func (g *gated) authorityFile(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "authority.pem")
+	writeFile(t, file, string(g.entra.CAPEM()))
+	return file
+}
+
 // user returns a token of a user for the gate, with these scopes.
 func (g *gated) user(t *testing.T, u entratest.User, scopes ...string) string {
 	t.Helper()
@@ -222,9 +231,36 @@ func (g *gated) client(t *testing.T, token string) *http.Client {
 	if b, err := os.ReadFile(g.caFile); g.caFile != "" && (err != nil || !roots.AppendCertsFromPEM(b)) {
 		t.Fatalf("no root: %v", err)
 	}
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	tr := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, g.address)
+		},
+	}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: carrying{tr, token}}
+}
+
+// post sends a message with a token, and returns the answer and its status.
+func (g *gated) post(t *testing.T, token, message string) (body string, status int) {
+	t.Helper()
+	res, err := g.client(t, token).Do(mcpRequest(t, http.MethodPost, g.url+"/mcp", message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b), res.StatusCode
+}
+
+// listTools is a message that lists tools, callOf one that calls a tool.
+const listTools = `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{}}`
+
+func callOf(tool string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":%q,"arguments":{}}}`, tool)
 }
 
 // carrying puts a token on each request.
