@@ -70,6 +70,10 @@ func TestOneOwnerCannotHaveTheSessionsOfOthersForgotten(t *testing.T) {
 	if !knows(t, s, "theirs") || s.count() != 4 || knows(t, s, "96") || !knows(t, s, "97") || !knows(t, s, "99") {
 		t.Errorf("%d are known", s.count())
 	}
+	knows(t, s, "97")
+	if binds(t, s, "100", "b"); !knows(t, s, "97") || knows(t, s, "98") {
+		t.Error("of its own the wrong one was forgotten")
+	}
 }
 
 func TestTableKeepsNoID(t *testing.T) {

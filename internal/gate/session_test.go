@@ -168,7 +168,14 @@ func TestUnknownSessionIsAnsweredSoThatTheClientBeginsAnew(t *testing.T) {
 
 func TestRequestThatDoesNotNameOneSessionIsRefused(t *testing.T) {
 	t.Parallel()
-	f := among(t, numbering(t, always("one")).URL)
+	f := among(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, empty := r.Header[headerSession]; empty {
+			w.WriteHeader(http.StatusTeapot)
+		}
+		w.Header().Set(headerSession, "one")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, pong)
+	}).URL)
 	f.do(t, f.as(t, alice, "", http.MethodPost, initialize))
 	for name, change := range map[string]func(*http.Request){
 		"two":            func(r *http.Request) { r.Header[headerSession] = []string{"one", "one"} },
@@ -189,7 +196,7 @@ func TestRequestThatDoesNotNameOneSessionIsRefused(t *testing.T) {
 		}
 	}
 	req := f.as(t, alice, "", http.MethodPost, callEcho)
-	req.Header[headerSession] = []string{""}
+	req.Header[headerSession] = []string{""} // which is none, and goes no further
 	if res, said := f.do(t, req); res.StatusCode != http.StatusOK {
 		t.Errorf("an empty one: %d %s", res.StatusCode, said)
 	}
