@@ -2,9 +2,11 @@ package gate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/textproto"
 	"sync"
@@ -38,9 +40,26 @@ func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 			x.seen.Late = true
 		}
 		g.o.Log.Debug("answer broke off", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
-		panic(http.ErrAbortHandler)
+		x.breakOff()
 	}
 	trailers(h, res.Trailer)
+}
+
+// breakOff ends an answer that has begun so that nobody takes it for whole. To
+// HTTP/1.0 the connection's end is the body's, and it has to be a reset.
+func (x *exchange) breakOff() {
+	if !x.r.ProtoAtLeast(1, 1) {
+		if c, _, err := http.NewResponseController(x.w).Hijack(); err == nil {
+			if secure, ok := c.(*tls.Conn); ok {
+				c = secure.NetConn()
+			}
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
+			c.Close()
+		}
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // idleBuffer is how much a stream that says nothing holds for what it will say.

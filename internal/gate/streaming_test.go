@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -157,6 +158,29 @@ func TestAnAnswerThatBreaksOffIsNotTakenForWhole(t *testing.T) {
 			res.Body.Close()
 		}
 	})
+}
+
+func TestAnAnswerToHTTP10ThatBreaksOffIsReset(t *testing.T) {
+	t.Parallel()
+	upstream := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "some")
+		_ = http.NewResponseController(w).Flush()
+		if r.URL.Path == "/broken" {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	f := stand(t, Options{}, upstream.URL)
+	for path, whole := range map[string]bool{"/whole": true, "/broken": false} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "GET "+path+" HTTP/1.0\r\nHost: "+strings.TrimPrefix(f.url, "http://")+"\r\nAuthorization: Bearer "+canary+"\r\n\r\n")
+		if got, err := io.ReadAll(c); (err == nil) != whole || whole && !strings.HasSuffix(string(got), "\r\n\r\nsome") {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+	}
 }
 
 func TestTrailersOfAnAnswerPass(t *testing.T) {
