@@ -30,7 +30,8 @@ type gateObserver struct {
 func newGateObserver(w *gateway) *gateObserver {
 	o := telemetry.GateMetricsOptions{
 		Version: bareVersion(), Denials: gate.Denials(), Ready: w.ready, Keys: w.keyStates,
-		Sessions: func() int { return w.Sessions() }, AuditErrors: w.around.audit.Errors, AuditLost: w.around.audit.Lost,
+		Sessions: func() int { return w.Sessions() }, Certificate: func() time.Time { return w.CertificateExpiry() },
+		AuditErrors: w.around.audit.Errors, AuditLost: w.around.audit.Lost,
 	}
 	for _, r := range w.cfg.Routes {
 		o.Routes = append(o.Routes, r.Path)

@@ -68,6 +68,8 @@ func (w *gateway) report(listen string, started time.Time) statusReport {
 		r.Rules = append(r.Rules, statusRule{Name: s.Path, Kind: s.Mode, Prefixes: s.Upstreams, Place: s.Place, tally: s.tally})
 	}
 	r.Problems = append(r.Problems, keyProblems(r.Gate.Keys)...)
+	r.Problems = append(r.Problems, upstreamProblems(w.Upstreams(), r.Now)...)
+	r.Problems = append(r.Problems, certificateProblems(w.CertificateExpiry(), r.Now)...)
 	r.Problems = append(r.Problems, auditProblems(w.around.audit)...)
 	return r
 }
@@ -107,22 +109,6 @@ func (w *gateway) keyStates() (states []telemetry.KeyState) {
 		states = append(states, telemetry.KeyState{Tenant: k.Tenant, Held: k.Held, Fetched: k.Fetched})
 	}
 	return states
-}
-
-// keyProblems say that keys cannot be had.
-func keyProblems(keys []statusKeys) (list []statusProblem) {
-	for _, k := range keys {
-		if k.Problem == "" {
-			continue
-		}
-		p := statusProblem{"error", "keys", "the keys of tenant " + k.Tenant + " cannot be had, so that none of its tokens is accepted: " + k.Problem,
-			"see to the way from here to the authority: upstream_proxy and upstream_ca, authority_host in [entra]"}
-		if k.Held > 0 {
-			p.Level, p.Text = "warning", "the keys of tenant "+k.Tenant+" cannot be renewed: "+k.Problem+"; those at hand serve for a day"
-		}
-		list = append(list, p)
-	}
-	return list
 }
 
 // list returns what was denied, the latest first.

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/gate"
 )
 
 func TestGateIsReadyOnceItsKeysWereLoadedAndThenServesWhoShowsAToken(t *testing.T) {
@@ -123,6 +125,38 @@ func TestGateAuditLineNamesTheCallerTheToolAndTheDecision(t *testing.T) {
 	}
 }
 
+func TestPageOfAGateNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(2e9, 0)
+	texts := func(list []statusProblem) (all []string) {
+		for _, p := range list {
+			if p.Hint == "" {
+				t.Errorf("%+v has no remedy", p)
+			}
+			all = append(all, p.Level+" "+p.About+": "+p.Text)
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		got  []statusProblem
+		want []string
+	}{
+		{keyProblems([]statusKeys{{Tenant: "a", Held: 1}, {Tenant: "b", Problem: "no answer"}, {Tenant: "c", Held: 2, Problem: "HTTP 500"}}), []string{
+			"error keys: the keys of tenant b cannot be had, so that none of its tokens is accepted: no answer",
+			"warning keys: the keys of tenant c cannot be renewed: HTTP 500; those at hand serve for a day"}},
+		{upstreamProblems([]gate.UpstreamState{{Route: "/mcp", Host: "a:1", Failed: now.Add(-time.Minute)}, {Host: "b:1"}, {Host: "c:1", Failed: now.Add(-time.Hour)}}, now),
+			[]string{"error upstream: a:1 of route /mcp could not be reached 1m0s ago"}},
+		{certificateProblems(time.Time{}, now), nil},
+		{certificateProblems(now.Add(49*time.Hour), now), nil},
+		{certificateProblems(now.Add(24*time.Hour), now), []string{"warning certificate: the certificate ends in 24h0m0s"}},
+		{certificateProblems(now.Add(-time.Minute), now), []string{"error certificate: the certificate has ended 1m0s ago, so that no client gets in"}},
+	} {
+		if got := texts(tt.got); !slices.Equal(got, tt.want) {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
 // A token, valid or not, and the id of a session are in nothing that the gate
 // says, however much it is asked to say.
 func TestNoTokenIsInWhatAGateSays(t *testing.T) {
@@ -214,8 +248,11 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	var report fullReport
 	must(t, json.Unmarshal([]byte(call(t, http.DefaultClient, "GET", page+"status.json", nil).body), &report))
 	g := report.Gate
-	if g == nil || g.URL != gateURL || !report.Ready || len(g.Keys) != 1 || g.Keys[0].Held != 1 || len(g.Routes) != 1 || len(g.Denials) != 2 || len(report.Problems) > 0 {
+	if g == nil || g.URL != gateURL || !report.Ready || len(g.Keys) != 1 || g.Keys[0].Held != 1 || len(g.Routes) != 1 || len(g.Denials) != 2 {
 		t.Fatalf("%+v\n%+v", report, g)
+	}
+	if len(report.Problems) != 1 || report.Problems[0].About != "certificate" { // which lives for a day
+		t.Errorf("%+v", report.Problems)
 	}
 	if r := g.Routes[0]; r.Path != "/mcp" || r.Mode != "strict" || r.Default != "deny" || r.Patterns != 3 || r.Requests < 5 || r.Failures != 2 {
 		t.Errorf("%+v", r)
@@ -227,6 +264,9 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 		return q.Name == "echo" && q.Message == "tools/call" && q.Caller == testUser && q.Tenant == testTenant && q.Decision == "allowed" && q.Status == 200
 	}) {
 		t.Errorf("%+v", report.Recent)
+	}
+	if left := time.Until(time.Unix(int64(got[`gate_certificate_expiry_timestamp_seconds`]), 0)); left < time.Hour || left > 25*time.Hour {
+		t.Errorf("the certificate ends in %s", left)
 	}
 	if len(report.Plots.Recent.Rules) != 2 || report.Plots.Recent.Rules[1].Name != "/mcp" {
 		t.Errorf("%+v", report.Plots.Recent.Rules)
