@@ -39,6 +39,8 @@ type gateExplanation struct {
 	Status    int    `json:"status,omitempty"`
 	Challenge string `json:"challenge,omitempty"` // WWW-Authenticate
 	Says      string `json:"says,omitempty"`
+
+	Note string `json:"note,omitempty"` // what keeps clients from signing in
 }
 
 type gateNeeds struct {
@@ -64,6 +66,7 @@ func explainGate(cfg *config.Gate, q gateQuestion) (*gateExplanation, error) {
 	for i, r := range cfg.Routes {
 		if r.Path == seen.Route {
 			e.route(r)
+			e.Note = refusedByEntra(cfg, r)
 			e.named(r, gateRoutes(cfg)[i].Judge(q.kind, q.name, q.caller.caller(cfg)), q)
 		}
 	}
@@ -71,6 +74,18 @@ func explainGate(cfg *config.Gate, q gateQuestion) (*gateExplanation, error) {
 		e.decided(seen, res)
 	}
 	return e, nil
+}
+
+// refusedByEntra says that clients which sign in by the metadata of a route will
+// not get a token: they name the route's URL as resource (RFC 8707), and Entra
+// takes nothing there but an App ID URI of the application that the scopes are of.
+func refusedByEntra(cfg *config.Gate, r config.GateRoute) string {
+	resource := cfg.PublicURL.Scheme + "://" + cfg.PublicURL.Host + strings.TrimSuffix(r.Path, "/")
+	if cfg.Entra.Shim || len(r.Scopes) == 0 || cfg.Entra.AppIDURI == resource {
+		return ""
+	}
+	return "MCP clients that sign in by the metadata send resource=" + resource + ", and Entra refuses that (AADSTS9010010) " +
+		"unless it is the App ID URI: set shim = true, or app_id_uri to it, in the registration, too. Clients with a token of their own are not concerned"
 }
 
 // rehearse sends the request to a gate that passes nothing on.
@@ -226,7 +241,7 @@ func (e *gateExplanation) print(w io.Writer) error {
 	case "allow":
 		lines = append(lines, [2]string{"pattern", `none, and default = "allow": whoever is let in may have it`})
 	}
-	lines = append(lines, [2]string{"caller", e.Caller}, [2]string{"outcome", e.outcome()}, [2]string{"says", e.Says}, [2]string{"challenge", e.Challenge})
+	lines = append(lines, [2]string{"caller", e.Caller}, [2]string{"outcome", e.outcome()}, [2]string{"says", e.Says}, [2]string{"challenge", e.Challenge}, [2]string{"note", e.Note})
 	for _, line := range lines {
 		if line[1] != "" {
 			fmt.Fprintf(&b, "  %-9s %s\n", line[0], line[1])
