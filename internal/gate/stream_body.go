@@ -96,7 +96,7 @@ func (s *stream) await() {
 	case s.past():
 		s.finish("the token of the caller is over")
 		return
-	case s.leaving && s.between():
+	case s.leaving && s.between() && len(s.got) == 0: // what has come is passed on first
 		s.finish("the gate is draining")
 		return
 	case !s.asked:

@@ -300,6 +300,7 @@ func TestHeldStreamEndsBetweenEventsWhenTheGateDrains(t *testing.T) {
 			say(t, up, "data: 1\n\n")
 		}
 		say(t, midway, "data: 1")
+		synctest.Wait() // all of it has been passed on
 		begin := time.Now()
 		close(draining)
 		if err := <-h1.end; err != io.EOF || time.Since(begin) != 0 {
