@@ -283,7 +283,7 @@ func TestAnswersThatAreNotATokenEndpointsDoNotPass(t *testing.T) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, 503, `{"error":"temporarily_unavailable"`},
 		"too long": {func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `"`+strings.Repeat("x", maxTokens)+`"`)
+			_, _ = io.WriteString(w, `{}`+strings.Repeat(" ", maxTokens))
 		}, 503, `{"error":"temporarily_unavailable"`},
 		"cut short": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 503, `{"error":"temporarily_unavailable"`},
 	} {
