@@ -107,6 +107,8 @@ func (g *Gate) denial(x *exchange, all []refusal) answer {
 		detail: worst.what(), hint: g.way(x, worst),
 	}
 	switch {
+	case worst.Denied == deniedMethod && x.stateless():
+		a.status = http.StatusNotFound
 	case !worst.Mends:
 		a.readable = true
 	case x.caller == nil:

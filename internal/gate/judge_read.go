@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// read takes the message of a POST, which goes on as it is. It refuses what the upstream could read
+// read takes the message of a POST, which goes on as it is. It refuses what the
+// upstream could read
 // differently.
 func (g *Gate) read(x *exchange) bool {
 	if a, ok := unreadable(x.r.Header); ok {
@@ -25,6 +26,10 @@ func (g *Gate) read(x *exchange) bool {
 	m, err := parse(raw)
 	if m != nil {
 		x.message = m
+	}
+	if x.removed(err) {
+		x.refuse(noSuchMethod)
+		return false
 	}
 	if err != nil {
 		x.refuse(answer{

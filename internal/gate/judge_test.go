@@ -121,7 +121,7 @@ func TestDenialIsAChallengeOnlyIfASignInCanMendIt(t *testing.T) {
 			if res.Header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("%s: %s", tt.name, body)
 			}
-		} else if text := errorsIn(t, body)["1"]; !strings.Contains(text, tt.says) || !strings.HasPrefix(text, "-32016 ") {
+		} else if text := errorsIn(t, body)["1"]; !strings.Contains(text, tt.says) || !strings.HasPrefix(text, map[bool]string{true: "-32601 ", false: "-32016 "}[tt.denied == deniedMethod]) {
 			t.Errorf("%s: %s", tt.name, text)
 		}
 		if len(got) != 0 {

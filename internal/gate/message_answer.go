@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"cmp"
+
 	"github.com/injectproxy/injectproxy/internal/jsonrpc"
 )
 
@@ -13,16 +15,13 @@ func (m *message) errors(a answer, d document) ([]byte, bool) {
 	if m == nil || len(m.ids) == 0 {
 		return nil, false
 	}
-	if a.code == 0 {
-		a.code = codeDenied
-	}
-	lines := m.lines(a.line())
+	lines := m.lines(said{a.line(), cmp.Or(a.code, codeDenied)})
 	var all []byte
 	for i, id := range m.ids {
 		if all != nil {
 			all = append(all, ',')
 		}
-		all = append(all, jsonrpc.ErrorBody(id, a.code, lines[i], d)...)
+		all = append(all, jsonrpc.ErrorBody(id, lines[i].code, lines[i].text, d)...)
 	}
 	if m.batch {
 		all = append(append([]byte{'['}, all...), ']')
@@ -30,10 +29,16 @@ func (m *message) errors(a answer, d document) ([]byte, bool) {
 	return all, true
 }
 
+// said is an error without what it answers.
+type said struct {
+	text string
+	code int
+}
+
 // lines are what is said of each request: why it is denied, if that is known of
 // some, else the same of all.
-func (m *message) lines(same string) []string {
-	lines := make([]string, 0, len(m.ids))
+func (m *message) lines(same said) []said {
+	lines := make([]said, 0, len(m.ids))
 	judged := false
 	for _, c := range m.calls {
 		judged = judged || c.why != ""
@@ -44,9 +49,9 @@ func (m *message) lines(same string) []string {
 		case !judged:
 			lines = append(lines, same)
 		case c.why == "":
-			lines = append(lines, notDone)
+			lines = append(lines, said{notDone, codeDenied})
 		default:
-			lines = append(lines, c.why)
+			lines = append(lines, said{c.why, c.code()})
 		}
 	}
 	for len(lines) < len(m.ids) { // one that has only been glanced at
