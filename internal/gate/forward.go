@@ -156,15 +156,11 @@ func (a *asking) attempt(u *upstream) *http.Request {
 }
 
 // whole gives req a body that is in memory. It can be had again, for a connection
-// that turns out to be closed before it took a byte; but not where the client calls
-// its request idempotent, which net/http would take for leave to send it twice.
+// that turns out to be closed before it took a byte.
 func whole(req *http.Request, raw []byte) {
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }
 	req.Body, _ = open()
-	req.ContentLength = int64(len(raw))
-	if len(req.Header["Idempotency-Key"])+len(req.Header["X-Idempotency-Key"]) == 0 {
-		req.GetBody = open
-	}
+	req.GetBody, req.ContentLength = open, int64(len(raw))
 }
 
 // receive has the other stages see to an answer of the upstream. Each may change

@@ -115,17 +115,21 @@ const nobody = "http://127.0.0.1:1"
 func TestNothingIsSentASecondTime(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"1.1", "h2c"} {
-		for _, method := range []string{"POST", "DELETE"} {
-			t.Run(protocol+method, func(t *testing.T) {
+		for _, way := range []string{"POST", "DELETE", "POST with another upstream"} {
+			method, _, another := strings.Cut(way, " ")
+			t.Run(protocol+" "+way, func(t *testing.T) {
 				t.Parallel()
 				var calls atomic.Int64
 				upstream := serveBoth(t, func(w http.ResponseWriter, r *http.Request) {
 					_, _ = io.Copy(io.Discard, r.Body)
-					if calls.Add(1)%2 == 0 { // on a connection that has carried a request
+					if calls.Add(1)%2 == 0 { // with one upstream, on a connection that has carried a request
 						panic(http.ErrAbortHandler)
 					}
 				})
-				f := stand(t, Options{Routes: []Route{{Path: "/", Allow: true, Tools: []Grant{{Pattern: "other"}}, Protocol: protocol}}}, upstream.URL, upstream.URL)
+				f := stand(t, Options{Routes: []Route{{Path: "/", Allow: true, Tools: []Grant{{Pattern: "other"}}, Protocol: protocol}}}, upstream.URL)
+				if another {
+					f.routes[0].upstreams = append(f.routes[0].upstreams, f.upstreams(f.routes[0].Route)...)
+				}
 				for i := range 8 {
 					body := ""
 					if method == "POST" {

@@ -36,6 +36,13 @@ func (g *Gate) outgoing(r *http.Request, plain bool) http.Header {
 			h[name] = values
 		}
 	}
+	// By their usual names net/http would take these for leave to send a call twice.
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := h[name]; ok {
+			delete(h, name)
+			h[strings.ToLower(name)] = values
+		}
+	}
 	if !plain { // what comes back is read, and all of it
 		h["Accept-Encoding"] = []string{"identity"}
 		delete(h, "Range")

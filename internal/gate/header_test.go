@@ -106,7 +106,7 @@ func TestHeadersOfTheRequestItselfReachTheUpstream(t *testing.T) {
 		url, heard := witness(t)
 		f := stand(t, Options{Routes: []Route{{Path: "/mcp", Allow: true, Protocol: wire.up}}}, url).over(t, wire.down)
 		req := f.request(t, "POST", "/mcp", callEcho)
-		names := strings.Fields("Accept Cookie Last-Event-Id Mcp-Protocol-Version Traceparent X-Api-Key X-Request-Id User-Agent Accept-Language X-Auth-Token Range If-None-Match")
+		names := strings.Fields("Accept Cookie Last-Event-Id Mcp-Protocol-Version Traceparent X-Api-Key X-Request-Id User-Agent Accept-Language X-Auth-Token Range If-None-Match Idempotency-Key X-Idempotency-Key")
 		for _, name := range names {
 			req.Header.Set(name, "own="+name)
 		}
