@@ -11,8 +11,7 @@ import (
 )
 
 // read takes the message of a POST, which goes on as it is. It refuses what the
-// upstream could read
-// differently.
+// upstream could read differently.
 func (g *Gate) read(x *exchange) bool {
 	if a, ok := unreadable(x.r.Header); ok {
 		x.refuse(a)
