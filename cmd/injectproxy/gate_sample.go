@@ -98,8 +98,10 @@ func inspectSample(cfg *config.Gate, token string, now time.Time) *sample {
 		s.errorf("it is no JWT: that has three parts with dots between them").Hint = "the access token itself: az account get-access-token --query accessToken -o tsv"
 		return s
 	}
-	header, ok := decodePart(parts[0])
-	if s.claims, ok = decodePart(parts[1]); header == nil || !ok {
+	header, readable := decodePart(parts[0])
+	if claims, ok := decodePart(parts[1]); readable && ok {
+		s.claims = claims
+	} else {
 		s.errorf("it is no JWT: its header and its claims are not two JSON objects in base64url")
 		return s
 	}
