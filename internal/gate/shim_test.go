@@ -279,8 +279,10 @@ func TestAnswersThatAreNotATokenEndpointsDoNotPass(t *testing.T) {
 			_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
 		}, 400, `{"error":"invalid_grant"}`},
 		"a page": {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html><script>") }, 503, `{"error":"temporarily_unavailable"`},
-		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		"a redirect": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			_, _ = io.WriteString(w, answered)
 		}, 503, `{"error":"temporarily_unavailable"`},
 		"too long": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, `{}`+strings.Repeat(" ", maxTokens))
