@@ -72,7 +72,7 @@ func compare(t *testing.T, direct, through map[string]string, least int) {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		d, th := direct[name], through[name]
 		if d != th {
-			t.Errorf("%s: directly %q, through the proxy %q", name, d, th)
+			t.Errorf("%s: directly %q, on the other way %q", name, d, th)
 		}
 		if d == "SUCCESS" {
 			good++

@@ -21,8 +21,9 @@ type model struct {
 	will chan struct{}
 	may  chan struct{}
 
-	mu   sync.Mutex
-	told string // what came of the call
+	mu    sync.Mutex
+	tools []string // that it was told of
+	told  string   // what came of the call
 }
 
 // chat is a request for a completion.
@@ -67,12 +68,19 @@ func (m *model) calls(c chat) bool {
 			return false
 		}
 	}
+	calls := false
 	for _, t := range c.Tools {
-		if t.Function.Name == m.tool {
-			return true
-		}
+		calls = calls || t.Function.Name == m.tool
+		m.note(t.Function.Name)
 	}
-	return false
+	return calls
+}
+
+// note notes a tool that the model was told of.
+func (m *model) note(tool string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tools = append(m.tools, tool)
 }
 
 // TestOpencodeOnALostSession: an agent as people run it, between its model and
@@ -125,8 +133,17 @@ func TestOpencodeOnALostSession(t *testing.T) {
 	}
 }
 
-// opencode is the agent with a home of its own, a model and a server.
+// opencode is the agent behind p.
 func opencode(t *testing.T, p *serving, model, server string) client {
+	t.Helper()
+	c := agent(t, model, fmt.Sprintf("\"url\": %q", server))
+	c.env = append(c.env, "HTTPS_PROXY="+p.url(), "NODE_EXTRA_CA_CERTS="+p.root())
+	return c
+}
+
+// agent is opencode with a home of its own, a model, and a server of which the
+// configuration is told.
+func agent(t *testing.T, model, server string) client {
 	t.Helper()
 	home := t.TempDir()
 	config := filepath.Join(home, "opencode.json")
@@ -134,12 +151,11 @@ func opencode(t *testing.T, p *serving, model, server string) client {
 	"autoupdate": false, "share": "disabled", "model": "corp/m", "small_model": "corp/m",
 	"provider": {"corp": {"npm": "@ai-sdk/openai-compatible", "name": "corp",
 		"options": {"baseURL": %q, "apiKey": "not used"}, "models": {"m": {"name": "m", "tool_call": true}}}},
-	"mcp": {"everything": {"type": "remote", "url": %q, "enabled": true, "oauth": false}}
+	"mcp": {"everything": {"type": "remote", "enabled": true, "oauth": false, %s}}
 }`, model, server))
 	return client{dir: home, env: []string{
 		"HOME=" + home, "PWD=" + home, "XDG_CONFIG_HOME=" + home, "XDG_DATA_HOME=" + home, "XDG_CACHE_HOME=" + home, "XDG_STATE_HOME=" + home,
 		"OPENCODE_CONFIG=" + config, "OPENCODE_DISABLE_MODELS_FETCH=1", "OPENCODE_DISABLE_AUTOUPDATE=1",
-		"HTTPS_PROXY=" + p.url(), "NODE_EXTRA_CA_CERTS=" + p.root(),
 	}}
 }
 

@@ -2,7 +2,8 @@
 // prints what comes of each, and each notification, as a line of JSON.
 // Arguments: the server's URL, its own name, and the SDK's major version. With
 // SESSION_RENEWS set it does what the specification wants of a client whose
-// session is answered 404: it begins another, and calls again.
+// session is answered 404: it begins another, and calls again. E2E_TOKEN, if it is
+// set, goes on each request.
 import { createInterface } from "node:readline";
 
 const [url, name, sdk] = process.argv.slice(2);
@@ -21,7 +22,8 @@ let client, transport;
 const connect = async () => {
   client = new Client({ name, version: "1" });
   client.fallbackNotificationHandler = async (n) => print({ saw: n.method, params: n.params });
-  transport = new StreamableHTTPClientTransport(new URL(url));
+  const headers = process.env.E2E_TOKEN ? { Authorization: `Bearer ${process.env.E2E_TOKEN}` } : {};
+  transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
   await client.connect(transport);
 };
 let renewing;

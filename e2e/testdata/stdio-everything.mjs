@@ -1,10 +1,14 @@
 // A client over stdio that has the reference server do what it can, and prints
 // what it saw as JSON. Arguments: the SDK's major version, how it finds out which
-// era the server is of, then the command that speaks stdio.
+// era the server is of, then the command that speaks stdio, or the URL of a
+// server that wants E2E_TOKEN.
 const [sdk, mode, command, ...args] = process.argv.slice(2);
 const old = sdk === "1";
 const { Client } = await import(old ? "@modelcontextprotocol/sdk/client/index.js" : "@modelcontextprotocol/client");
 const { StdioClientTransport } = await import(old ? "@modelcontextprotocol/sdk/client/stdio.js" : "@modelcontextprotocol/client/stdio");
+const { StreamableHTTPClientTransport: HTTPTransport } = await import(
+  old ? "@modelcontextprotocol/sdk/client/streamableHttp.js" : "@modelcontextprotocol/client"
+);
 const types = old ? await import("@modelcontextprotocol/sdk/types.js") : {};
 
 const saw = { progress: [] };
@@ -39,7 +43,10 @@ const call = (name, args, options) => {
   return old ? client.callTool(params, undefined, options) : client.callTool(params, options);
 };
 
-const transport = new StdioClientTransport({ command, args, env: process.env });
+// A URL in the place of the command is of a server behind a gate.
+const transport = command.startsWith("https:")
+  ? new HTTPTransport(new URL(command), { requestInit: { headers: { Authorization: `Bearer ${process.env.E2E_TOKEN}` } } })
+  : new StdioClientTransport({ command, args, env: process.env });
 await client.connect(transport);
 // What the bridge passes on: the SDK itself has forgotten who wants the last
 // progress if the result comes in the same read.
