@@ -14,7 +14,7 @@ import (
 var exposed = map[string][]string{
 	"prefixes":                 {"match/FuzzParsePrefix"},
 	"matching":                 {"match/FuzzLookup", "match/FuzzLookupBuiltPaths"},
-	"configuration":            {"config/FuzzLoad"},
+	"configuration":            {"config/FuzzLoad", "config/FuzzLoadGate"},
 	"expiry of a JWT":          {"source/FuzzExpiry"},
 	"challenge for claims":     {"retry/FuzzChallenge"},
 	"output of az":             {"source/FuzzCommandOutput"},
@@ -23,6 +23,11 @@ var exposed = map[string][]string{
 	"intercepted HTTP/1 bytes": {"proxy/FuzzIntercepted"},
 	"client of the bridge":     {"stdio/FuzzBridge", "stdio/FuzzModernHeaders"},
 	"server of the bridge":     {"stdio/FuzzLocation", "stdio/FuzzFilterTools"},
+	"tokens of callers":        {"verify/FuzzVerify"},
+	"signing keys":             {"verify/FuzzKeys"},
+	"client of the gate":       {"gate/FuzzCredentials", "gate/FuzzPath", "gate/FuzzJudge", "gate/FuzzSessionNames"},
+	"browser before a sign-in": {"gate/FuzzAuthorize"},
+	"server behind the gate":   {"gate/FuzzScreen"},
 }
 
 var (
