@@ -53,6 +53,7 @@ type gateOptions struct {
 	entra  *entratest.Authority // directory if nil
 	table  string               // more of [entra]
 	routes string               // TOML
+	check  func(log string)     // of all that it has told, once it has ended
 }
 
 // directory starts an authority with the API that gates here stand for, whose App
@@ -126,6 +127,9 @@ authority_host = %q
 	t.Cleanup(func() {
 		defer cancel()
 		stop(t, cmd, done, cancel)
+		if o.check != nil {
+			o.check(g.log.String())
+		}
 		g.log.check(t, []string{"eyJ"}) // no token
 	})
 	g.address = g.log.wait(t, done)
