@@ -1,5 +1,7 @@
 package e2e_test
 
+//lint:file-ignore SA1019 the versions with sessions have sampling and roots
+
 import (
 	"fmt"
 	"slices"
