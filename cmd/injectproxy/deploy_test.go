@@ -82,6 +82,31 @@ func TestUnitsSayWhatServeReliesOn(t *testing.T) {
 	}
 }
 
+func TestUnitOfTheGateSaysWhatItReliesOn(t *testing.T) {
+	t.Parallel()
+	service, serve := unitFile(t, "system/injectproxy-gate.service"), unitFile(t, "system/injectproxy.service")
+	for key, want := range map[string]string{
+		"Service.ExecStart":   "/usr/local/bin/injectproxy gate", // gate_linux_test.go starts that as systemd does
+		"Service.Environment": "INJECTPROXY_HOME=%S/injectproxy-gate",
+	} {
+		if got := service[key]; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s=%q, want %q", key, got, want)
+		}
+	}
+	for _, key := range []string{"Service.StateDirectory", "Service.LogsDirectory"} {
+		if got := service[key]; !slices.Equal(got, []string{"injectproxy-gate"}) || slices.Equal(got, serve[key]) {
+			t.Errorf("%s=%q", key, got)
+		}
+	}
+	own := []string{"Service.ExecStart", "Service.Environment", "Service.EnvironmentFile", "Service.StateDirectory", "Service.LogsDirectory",
+		"Service.TimeoutStopSec", "Service.RestrictAddressFamilies"}
+	for key, want := range serve {
+		if strings.HasPrefix(key, "Service.") && !slices.Contains(own, key) && !slices.Equal(service[key], want) {
+			t.Errorf("%s=%q, and the proxy's has %q", key, service[key], want)
+		}
+	}
+}
+
 func TestServiceDocsNameWhatIsThere(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("../../docs/service.md")
