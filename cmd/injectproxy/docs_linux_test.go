@@ -56,6 +56,7 @@ func newDocsWorld(t testing.TB) *docsWorld {
 			"[audience.gateway]\ntoken_file = \"token\"\n[[rule]]\nname = \"mcp\"\nprefix = \"https://mcp.corp.example/servers/\"\naudience = \"gateway\"\n",
 		files: map[string]string{"token": docsToken},
 	}.write(t, w.home)
+	writeTestFile(t, filepath.Join(w.home, "gate.toml"), gateConfigs(t)[0])
 	tools := binDir(t)
 	for _, name := range docsTools {
 		must(t, os.WriteFile(filepath.Join(tools, name), []byte(docsTool), 0o700))
