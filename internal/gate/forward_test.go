@@ -206,21 +206,24 @@ func refuseStreams(t *testing.T, asked *atomic.Int64) (url string) {
 func TestAnUpstreamThatDoesNotAnswerInTimeIsLate(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"1.1", "h2c"} {
-		cut := make(chan struct{})
-		upstream := serveBoth(t, func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
-			close(cut)
+		synctest.Test(t, func(t *testing.T) {
+			cut := make(chan struct{})
+			route := Route{Path: "/", Allow: true, Tools: []Grant{{Pattern: "other"}}, Protocol: protocol, Timeout: 20 * time.Second}
+			f := inside(t, Options{Routes: []Route{route}}, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done()
+				close(cut)
+			})
+			began := time.Now()
+			res, body := f.do(t, f.request(t, "POST", "/", callEcho))
+			if res.StatusCode != 504 || !strings.Contains(body, "in time") || time.Since(began) != route.Timeout {
+				t.Errorf("%s: %s, %s, after %s", protocol, res.Status, body, time.Since(began))
+			}
+			if done := <-f.done; !done.Late || done.Status != 504 {
+				t.Errorf("%s: told of %+v", protocol, done)
+			}
+			<-cut
 		})
-		f := stand(t, Options{Routes: []Route{{Path: "/", Allow: true, Tools: []Grant{{Pattern: "other"}}, Protocol: protocol, Timeout: 50 * time.Millisecond}}}, upstream.URL)
-		res, body := f.do(t, f.request(t, "POST", "/", callEcho))
-		if res.StatusCode != 504 || !strings.Contains(body, "in time") {
-			t.Errorf("%s: %s, %s", protocol, res.Status, body)
-		}
-		if done := <-f.done; !done.Late || done.Status != 504 {
-			t.Errorf("%s: told of %+v", protocol, done)
-		}
-		<-cut
 	}
 }
 

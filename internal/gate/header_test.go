@@ -38,9 +38,15 @@ var wires = []struct{ down, up string }{{"1.1", "1.1"}, {"h2c", "1.1"}, {"1.1", 
 // witness is an upstream, in both protocols, that keeps all it is sent in words.
 func witness(t *testing.T) (url string, heard func() string) {
 	t.Helper()
+	h, heard := witnessing()
+	return serveBoth(t, h).URL, heard
+}
+
+// witnessing is the handler of one.
+func witnessing() (h http.HandlerFunc, heard func() string) {
 	var mu sync.Mutex
 	var all strings.Builder
-	ts := serveBoth(t, func(w http.ResponseWriter, r *http.Request) {
+	h = func(w http.ResponseWriter, r *http.Request) {
 		dump, _ := httputil.DumpRequest(r, true)
 		_, _ = io.Copy(io.Discard, r.Body) // behind it are the trailers
 		mu.Lock()
@@ -48,8 +54,8 @@ func witness(t *testing.T) (url string, heard func() string) {
 		fmt.Fprintf(&all, "%s%v%v\n", dump, r.Trailer, r.URL)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
-	})
-	return ts.URL, func() string {
+	}
+	return h, func() string {
 		mu.Lock()
 		defer mu.Unlock()
 		defer all.Reset()

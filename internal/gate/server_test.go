@@ -221,23 +221,6 @@ func TestAShutdownCutsWhatIsLeft(t *testing.T) {
 	}
 }
 
-// pipes is a listener whose connections are in memory, as a bubble needs them.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { close(p.closed); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
 func TestAClientThatSendsTooSlowlyIsLetGo(t *testing.T) {
 	t.Parallel()
 	head := "POST /judged HTTP/1.1\r\nHost: mcp.example\r\nAuthorization: Bearer " + canary + "\r\nContent-Type: application/json\r\nContent-Length: 71\r\n"
@@ -254,15 +237,17 @@ func TestAClientThatSendsTooSlowlyIsLetGo(t *testing.T) {
 		{head + "\r\n" + callEcho[:20], ' ', bodyPatience - time.Second, time.Hour, "HTTP/1.1 502 "}, // all of it comes
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &pipes{make(chan net.Conn), make(chan struct{})}
+			l := newPipes()
 			f := open(t, Options{PublicURL: urls(t, "https://mcp.example")[0], Routes: routesOf("1.1")}, "mcp.example", nobody)
 			for _, r := range f.routes {
 				r.upstreams[0].transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, &errUnreached{io.EOF} }
 			}
 			served := make(chan error, 1)
 			go func() { served <- f.Serve(l) }()
-			ours, theirs := net.Pipe()
-			l.conns <- theirs
+			ours, err := l.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
 			began, wrote := time.Now(), make(chan struct{})
 			go func() {
 				defer close(wrote)
@@ -291,39 +276,45 @@ func TestAClientThatSendsTooSlowlyIsLetGo(t *testing.T) {
 	}
 }
 
+// (A server that refuses what is still being sent closes its connection half a
+// second later: in a bubble the client has read the answer by then.)
 func TestAHeaderThatIsTooLargeIsRefused(t *testing.T) {
 	t.Parallel()
-	url, heard := witness(t)
-	f := stand(t, Options{}, url)
-	req := f.request(t, "GET", "/", "")
-	req.Header.Set("X-Large", strings.Repeat("x", 2*maxHeaderBytes))
-	if res, _ := f.do(t, req); res.StatusCode != 431 || heard() != "" {
-		t.Errorf("%s", res.Status)
-	}
-	req.Header.Set("X-Large", strings.Repeat("x", maxHeaderBytes/2))
-	if res, _ := f.do(t, req); res.StatusCode != 200 {
-		t.Errorf("a large one: %s", res.Status)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		upstream, heard := witnessing()
+		f := inside(t, Options{}, upstream)
+		req := f.request(t, "GET", "/", "")
+		req.Header.Set("X-Large", strings.Repeat("x", 2*maxHeaderBytes))
+		if res, _ := f.do(t, req); res.StatusCode != 431 || heard() != "" {
+			t.Errorf("%s", res.Status)
+		}
+		req.Header.Set("X-Large", strings.Repeat("x", maxHeaderBytes/2))
+		if res, _ := f.do(t, req); res.StatusCode != 200 {
+			t.Errorf("a large one: %s", res.Status)
+		}
+	})
 }
 
 func TestABodyThatIsTooLargeIsRefusedWhereItIsNotRead(t *testing.T) {
 	t.Parallel()
-	url, heard := witness(t)
-	f := stand(t, Options{BodyLimit: 1000}, url)
 	for size, want := range map[int]int{1000: 200, 1001: 413, 1 << 20: 413} {
 		for _, declared := range []bool{true, false} {
-			req := f.request(t, "PUT", "/", strings.Repeat("x", size))
-			if !declared {
-				req.ContentLength, req.GetBody = -1, nil
-			}
-			res, err := f.client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			if got := heard(); res.StatusCode != want || (strings.Count(got, "x") >= 1000) != (want == 200) {
-				t.Errorf("%d bytes, declared %v: %s", size, declared, res.Status)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				upstream, heard := witnessing()
+				f := inside(t, Options{BodyLimit: 1000}, upstream)
+				req := f.request(t, "PUT", "/", strings.Repeat("x", size))
+				if !declared {
+					req.ContentLength, req.GetBody = -1, nil
+				}
+				res, err := f.client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if got := heard(); res.StatusCode != want || (strings.Count(got, "x") >= 1000) != (want == 200) {
+					t.Errorf("%d bytes, declared %v: %s", size, declared, res.Status)
+				}
+			})
 		}
 	}
 }

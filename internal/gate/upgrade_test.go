@@ -5,18 +5,23 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
-
-	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
 // echoing is an upstream of WebSocket that repeats what it is sent and closes
 // ended when it is over.
 func echoing(t *testing.T, ended chan<- struct{}) (url string, heard func() http.Header) {
+	h, headers := echoes(t, ended)
+	return serve(t, h).URL, func() http.Header { return <-headers }
+}
+
+// echoes is the handler of one, for one connection.
+func echoes(t *testing.T, ended chan<- struct{}) (http.HandlerFunc, <-chan http.Header) {
 	headers := make(chan http.Header, 1)
-	upstream := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		headers <- r.Header.Clone()
 		c, err := websocket.Accept(w, r, nil)
 		if err != nil {
@@ -34,14 +39,13 @@ func echoing(t *testing.T, ended chan<- struct{}) (url string, heard func() http
 				return
 			}
 		}
-	})
-	return upstream.URL, func() http.Header { return <-headers }
+	}, headers
 }
 
 func (f *front) dial(t *testing.T, path string) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
 	c, res, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(f.url, "http")+path, &websocket.DialOptions{
-		HTTPHeader: http.Header{"Authorization": {"Bearer " + canary}, "X-Forwarded-User": {"root"}},
+		HTTPClient: f.client, HTTPHeader: http.Header{"Authorization": {"Bearer " + canary}, "X-Forwarded-User": {"root"}},
 	})
 	if c != nil {
 		t.Cleanup(func() { c.CloseNow() })
@@ -109,21 +113,20 @@ func TestWebSocketWithoutATokenIsRefused(t *testing.T) {
 
 func TestWebSocketEndsAMinuteBehindTheToken(t *testing.T) {
 	t.Parallel()
-	ended := make(chan struct{})
-	url, _ := echoing(t, ended)
-	f := stand(t, Options{Routes: routesOf("auto"), Verify: func(context.Context, string) (*verify.Caller, error) {
-		c := somebody()
-		c.Expires = time.Now().Add(100*time.Millisecond - time.Minute)
-		return c, nil
-	}}, url)
-	c, _, err := f.dial(t, "/plain")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := c.Read(t.Context()); err == nil {
-		t.Error("something was said")
-	}
-	<-ended
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		h, _ := echoes(t, ended)
+		f := inside(t, Options{Routes: routesOf("auto")}, h)
+		began := time.Now()
+		c, _, err := f.dial(t, "/plain") // with a token for an hour
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Read(t.Context()); err == nil || time.Since(began) != time.Hour+time.Minute {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		<-ended
+	})
 }
 
 func TestAShutdownCutsWebSocketsWhenItsTimeIsOver(t *testing.T) {
