@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -198,9 +199,9 @@ func TestKeysOnThePageOfTheGateAreThoseOfTheExample(t *testing.T) {
 	}
 }
 
-// What the page says that the gate says is what the program says.
-func TestMessagesOnThePageOfTheGateAreTheProgramsOwn(t *testing.T) {
-	t.Parallel()
+// gateSource is the source of all that a gate says.
+func gateSource(t testing.TB) string {
+	t.Helper()
 	var source strings.Builder
 	for _, dir := range []string{".", "../../internal/gate", "../../internal/verify", "../../internal/config"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -213,15 +214,44 @@ func TestMessagesOnThePageOfTheGateAreTheProgramsOwn(t *testing.T) {
 			}
 		}
 	}
+	return source.String()
+}
+
+// What the page says that the gate says is what the program says.
+func TestMessagesOnThePageOfTheGateAreTheProgramsOwn(t *testing.T) {
+	t.Parallel()
+	source := gateSource(t)
 	messages := bridgeMessage.FindAllStringSubmatch(section(t, pageOfTheGate(t), "When something is wrong"), -1)
 	if len(messages) < 20 {
 		t.Errorf("%d messages: the search does not find them", len(messages))
 	}
 	for _, m := range messages {
 		for part := range strings.SplitSeq(m[1]+"…"+m[2], "…") {
-			if !strings.Contains(source.String(), strings.Trim(part, ": ")) {
+			if !strings.Contains(source, strings.Trim(part, ": ")) {
 				t.Errorf("the program never says %q", part)
 			}
 		}
+	}
+}
+
+// The line of a gate's audit that the page shows has words that the gate has.
+func TestAuditLineOfTheGateOnItsPageCouldBeWritten(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../docs/telemetry.md")
+	must(t, err)
+	found := 0
+	for _, f := range fences("docs/telemetry.md", section(t, string(b), "The gate")) {
+		if f.info != "json" {
+			continue
+		}
+		found++
+		var line struct{ Decision, Reason, Problem string }
+		must(t, json.Unmarshal([]byte(f.text), &line))
+		if line.Decision != "denied" || !slices.Contains(gate.Denials(), line.Reason) || !strings.Contains(gateSource(t), `"`+line.Problem+`"`) {
+			t.Errorf("%+v", line)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d lines", found)
 	}
 }
