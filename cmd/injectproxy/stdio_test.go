@@ -87,12 +87,14 @@ func TestStdioRequestsAreAuditedAndNoSecretIsTold(t *testing.T) {
 	p.begin()
 	p.say(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"secret":"` + canary + `-argument"}}}`)
 	p.answer("1")
+	p.stderr.wait(t, "msg=request", "method=GET", "status=405") // which the end would not wait for
 	m.revoke("another")
 	p.call("2", "x")
 	p.finish()
 	posts, deleted := 0, 0
 	for _, l := range auditLines(t, audit) {
-		if l.Rule != "remote" || l.Path != "/mcp" || l.Token == "" || l.Status == 0 {
+		left := l.Method == "DELETE" && l.Status == 0 // the end waits 300 ms for the answer: too little on a machine with much to do
+		if l.Rule != "remote" || l.Path != "/mcp" || l.Token == "" || l.Status == 0 && !left {
 			t.Errorf("%+v", l)
 		}
 		switch l.Method {
