@@ -55,12 +55,19 @@ func section(t testing.TB, page, heading string) string {
 	return rest
 }
 
-// The files of the page are complete, and check has nothing to say of them.
+// The files of the pages are complete, and check has nothing to say of them.
 func TestConfigurationsOfTheGateAreWithoutProblems(t *testing.T) {
 	t.Parallel()
 	list := gateConfigs(t)
 	if len(list) < 2 {
 		t.Fatalf("%d configurations: the search does not find them", len(list))
+	}
+	for name, page := range pages(t) {
+		for _, f := range fences(name, page) {
+			if strings.HasPrefix(f.text, gateFile+"\n") {
+				list = append(list, f.text)
+			}
+		}
 	}
 	for _, text := range list {
 		file := filepath.Join(t.TempDir(), "gate.toml")
