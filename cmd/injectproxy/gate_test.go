@@ -236,6 +236,7 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	must(t, s.Close())
 	d.log.wait(t, "msg=request", "method=DELETE")
 	d.log.wait(t, "msg=request", "method=GET") // the stream ends with the session
+	soon(t, "requests stay in flight", func() bool { return read()[`gate_requests_in_flight{route="/mcp"}`] == 0 })
 	got := read()
 	wantMetrics(t, got, map[string]float64{
 		`gate_ready`: 1, `gate_keys_held{tenant="` + testTenant + `"}`: 1, `gate_denials_total{reason="scope",route="/mcp"}`: 1,
