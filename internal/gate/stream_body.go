@@ -76,7 +76,7 @@ func (s *stream) pump() {
 
 // Read implements [io.Reader].
 func (s *stream) Read(p []byte) (int, error) {
-	if s.more == nil {
+	if s.more == nil && s.err == nil {
 		s.begin()
 	}
 	for len(s.out) == 0 && s.err == nil && len(p) > 0 {
