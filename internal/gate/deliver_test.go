@@ -49,6 +49,9 @@ func TestAnAnswerWithoutABodyTellsNoLength(t *testing.T) {
 			_, _ = io.WriteString(c2, "HTTP/1.1 "+c.status+"\r\nContent-Length: 5\r\n\r\n")
 		}))
 		res, body := f.do(t, f.request(t, c.method, "/", ""))
+		if two, _ := f.over(t, "h2c").do(t, f.request(t, c.method, "/", "")); two.Header.Get("Content-Length") != c.length {
+			t.Errorf("%s %s in HTTP/2: %v", c.method, c.status, two.Header)
+		}
 		if res.Status != c.status || body != "" || res.Header.Get("Content-Length") != c.length {
 			t.Errorf("%s %s: %s, %v, %q", c.method, c.status, res.Status, res.Header, body)
 		}

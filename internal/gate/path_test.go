@@ -58,6 +58,8 @@ func TestAnUpstreamsPathTakesThePlaceOfTheRoutes(t *testing.T) {
 		{"/", "http://u", "/", "http://u/"},
 		{"/%C3%A9", "http://u/a%20b", "/%c3%a9/x", "http://u/a%20b/x"},
 		{"/mcp", "http://u/api", "/%6dcp/%78", "http://u/api/%78"},
+		{"/mcp", "http://u/api/", "/mcp/%78", "http://u/api/%78"},
+		{"/mcp", "http://u", "http://ada:x@mcp.example/mcp", "http://u/mcp"},
 	} {
 		path, err := url.PathUnescape(c.route)
 		if err != nil {

@@ -136,8 +136,13 @@ func TestACertificateIsReplacedWhenItsFilesAre(t *testing.T) {
 		is("second", "")
 		turn(first)
 		is("first", "renewed")
+		write(t, filepath.Join(first, "tls.crt"), whole)
+		is("first", "cannot be used") // also where the key is as it was
+		writePair(t, second, "third")
 		turn(second)
-		if c, err := p.certificate(nil); err != nil || c.Leaf.Subject.CommonName != "first" {
+		is("third", "renewed")
+		writePair(t, second, "fourth")
+		if c, err := p.certificate(nil); err != nil || c.Leaf.Subject.CommonName != "third" {
 			t.Errorf("the files are looked at again at once: %v, %v", c.Leaf.Subject, err)
 		}
 	})
@@ -337,5 +342,29 @@ func TestAPanicIsAnAnswerAndALine(t *testing.T) {
 	_ = f.Shutdown(t.Context())
 	if said := lines.String(); strings.Count(said, "mistake in the gate") != 2 || strings.Contains(said, canary) || !strings.Contains(said, "authenticate.go") {
 		t.Errorf("said %s", said)
+	}
+}
+
+func TestAFileIsAnotherOneByAnythingThatTells(t *testing.T) {
+	t.Parallel()
+	dir, now := t.TempDir(), time.Now()
+	of := func(name, text string, modified time.Time) state {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		write(t, file, []byte(text))
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state{info, modified, info.Size()}
+	}
+	a := of("a", "one", now)
+	for what, other := range map[string]state{"its size": of("a", "three", now), "its time": of("a", "one", now.Add(1)), "the file": of("b", "one", now)} {
+		if a.same(other) {
+			t.Errorf("%s does not tell it", what)
+		}
+	}
+	if !a.same(of("a", "one", now)) {
+		t.Error("it is another one than itself")
 	}
 }

@@ -164,7 +164,7 @@ func TestStreamThatBeginsTheSessionOfAnotherIsCut(t *testing.T) {
 // elsewhere in the URL.
 func TestEndpointWithoutAnIDBelongsToItsCaller(t *testing.T) {
 	t.Parallel()
-	for _, at := range []string{"/mcp/messages/5f0c", "/mcp/messages?key=5f0c"} {
+	for _, at := range []string{"/mcp/messages/5f0c", "/mcp/messages?key=5f0c", "/mcp?key=5f0c"} {
 		f := among(t, older(t, always(at), func(*http.Request) {}).URL)
 		f.hold(t, alice)
 		if a, b := f.postTo(t, alice, at), f.postTo(t, bob, at); a != http.StatusAccepted || b != http.StatusNotFound {
@@ -189,7 +189,7 @@ func TestEndpointIsBoundBeforeItIsRead(t *testing.T) {
 	t.Parallel()
 	for _, eol := range []string{"\n", "\r", "\r\n"} {
 		stream := strings.ReplaceAll("\xef\xbb\xbf: hi\nretry: 5\n\nid: 1\nevent: endpoint\ndata: /mcp?sessionId=a\n\nevent: endpoint\ndata: /mcp?sessionId=b\n\n", "\n", eol)
-		for size := 1; size < 9; size++ {
+		for _, size := range []int{1, 2, 3, 4, 5, 6, 7, 8, 1000} {
 			var begun []string
 			ended := 0
 			e := &endpoint{src: io.NopCloser(strings.NewReader(stream)), begin: func(at string) (func(), error) {

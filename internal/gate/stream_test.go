@@ -131,6 +131,7 @@ func TestCommentIsPutBetweenEventsOnly(t *testing.T) {
 		"data: 1\r\n\r\n":             true,
 		"data: 1\r\r":                 true,
 		"data: 1\r\n\r":               true,
+		"data: 1\r\n\n":               true,
 		"data: 1\n":                   false,
 		"data: 1\r\n":                 false,
 		"data: 1\r":                   false,
@@ -372,13 +373,14 @@ func TestHeaderOfAStreamKeepsOthersFromHoldingItBack(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"": "no-cache, no-transform", "no-cache": "no-cache|no-transform", "No-Cache, No-Transform": "No-Cache, No-Transform",
+		"no-store|no-transform": "no-store|no-transform",
 	} {
 		g, x := &Gate{draining: make(chan struct{})}, &exchange{r: &http.Request{Method: http.MethodPost}}
 		res := &http.Response{StatusCode: 200, ContentLength: 5, Body: http.NoBody, Header: http.Header{
 			"Content-Type": {"text/event-stream; charset=utf-8"}, "Content-Length": {"5"}, "X-Accel-Buffering": {"yes"},
 		}}
 		if said != "" {
-			res.Header.Set("Cache-Control", said)
+			res.Header["Cache-Control"] = strings.Split(said, "|")
 		}
 		g.keep(x, res)
 		h := res.Header

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAnUpstreamIsSpokenToInTheProtocolThatIsConfigured(t *testing.T) {
@@ -49,5 +50,44 @@ func TestNoProxyOfTheEnvironmentStandsBeforeAnUpstream(t *testing.T) {
 		if newTransport(nil, protocol).Proxy != nil {
 			t.Errorf("%s would ask a proxy", protocol)
 		}
+	}
+}
+
+func TestTheStateOfAnUpstreamIsWhatItDoesNow(t *testing.T) {
+	t.Parallel()
+	var f *front
+	during := make(chan UpstreamState, 1)
+	f = stand(t, Options{}, serve(t, func(http.ResponseWriter, *http.Request) { during <- f.Upstreams()[0] }).URL)
+	f.routes[0].upstreams[0].failed.Store(time.Now().Add(-time.Hour).UnixNano())
+	f.do(t, f.request(t, "GET", "/", ""))
+	if s := <-during; s.InFlight != 1 || s.Failed.IsZero() {
+		t.Errorf("in a request: %+v", s)
+	}
+	<-f.done
+	if s := f.Upstreams()[0]; s.InFlight != 0 || !s.Failed.IsZero() {
+		t.Errorf("behind it: %+v", s)
+	}
+}
+
+func TestAnAnswersHeaderThatIsTooLargeIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]int{maxHeaderBytes / 2: 200, 2 * maxHeaderBytes: 502} {
+		f := stand(t, Options{}, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Large", strings.Repeat("x", size))
+		}).URL)
+		if res, _ := f.do(t, f.request(t, "GET", "/", "")); res.StatusCode != want {
+			t.Errorf("%d bytes: %s", size, res.Status)
+		}
+	}
+}
+
+func TestWhatIsTrustedIsNotMadeLess(t *testing.T) {
+	t.Parallel()
+	strict := &tls.Config{MinVersion: tls.VersionTLS13}
+	if got := newTransport(strict, "auto").TLSClientConfig; got.MinVersion != tls.VersionTLS13 || got == strict {
+		t.Errorf("%x is enough", got.MinVersion)
+	}
+	if got := newTransport(nil, "auto").TLSClientConfig; got.MinVersion != tls.VersionTLS12 {
+		t.Errorf("%x is enough", got.MinVersion)
 	}
 }
