@@ -25,7 +25,7 @@ func newRules(o Options) *rules {
 // judge returns whom claims are about, or what is wrong with them.
 func (r *rules) judge(claims object, now time.Time) (*Caller, *Invalid) {
 	c := &Caller{}
-	for _, step := range []func(*Caller, object) *Invalid{r.issued, r.meant, r.identified, granted} {
+	for _, step := range []func(*Caller, object) *Invalid{r.issued, r.meant, r.identified, unbound, granted} {
 		if refused := step(c, claims); refused != nil {
 			return nil, refused
 		}
@@ -90,6 +90,16 @@ func (r *rules) identified(c *Caller, claims object) *Invalid {
 	c.Client, c.Object = strings.ToLower(client), strings.ToLower(oid)
 	if len(r.clients) > 0 && !slices.Contains(r.clients, c.Client) {
 		return invalid(Client, "the token was issued to an application that is not accepted here")
+	}
+	return nil
+}
+
+// unbound refuses what is no bearer token: one that counts together with a proof
+// of the key that it is bound to (RFC 7800, section 3.1). The proof cannot be
+// checked here, and without it who has stolen the token could use it.
+func unbound(_ *Caller, claims object) *Invalid {
+	if _, ok := claims["cnf"]; ok {
+		return invalid(Claims, "the token is bound to a key by cnf, and proof of possession cannot be checked here; a bearer token is needed")
 	}
 	return nil
 }

@@ -181,6 +181,9 @@ func hostile() map[string][]struct{ name, token string } {
 			{"roles string", s.token(fields{"roles": "Admin"})},
 			{"roles of numbers", s.token(fields{"roles": []any{"Admin", 1}})},
 			{"roles null", without("roles", `"roles":null`)},
+			{"bound to a key", s.token(fields{"cnf": fields{"kid": "x", "xms_ksl": "sw"}})},
+			{"bound to a certificate", s.token(fields{"cnf": fields{"x5t#S256": "x"}})},
+			{"bound to nothing that can be read", without("scp", `"cnf":null,"scp":"read"`)},
 		},
 	}
 }
@@ -253,6 +256,17 @@ func TestDescriptionTellsWhichAudienceIsNeeded(t *testing.T) {
 		if want := "the token is for another audience; it has to be " + api + " or " + uri; said != want {
 			t.Errorf("%q, want %q", said, want)
 		}
+	})
+}
+
+func TestTokenThatIsBoundToAKeyIsRefusedInItsOwnWords(t *testing.T) {
+	t.Parallel()
+	c := newCloud()
+	inBubble(t, c, c.options(), func(t *testing.T, v *Verifier) {
+		if said := refused(t, v, "cnf", first().token(fields{"cnf": fields{"kid": "x"}}), Claims); !strings.Contains(said, "proof of possession") {
+			t.Errorf("%q does not say why", said)
+		}
+		accepted(t, v, "only folded", first().token(fields{"CNF": fields{"kid": "x"}}))
 	})
 }
 

@@ -13,7 +13,7 @@ const (
 	Expired     = "expired"
 	NotYetValid = "not-yet-valid"
 	Client      = "client"
-	Claims      = "claims" // one that is needed is missing, or is of another type
+	Claims      = "claims" // one that is needed is missing, is of another type, or wants a proof beside the token
 )
 
 // Reasons returns every value that Invalid.Reason can have.
