@@ -203,16 +203,19 @@ func (s *sample) tenant() {
 // audience looks at whom the token is for.
 func (s *sample) audience() {
 	e := &s.cfg.Entra
-	for _, aud := range s.audiences() {
-		if slices.Contains(e.Audiences, aud) {
-			s.note("aud", aud, meetsAudience(e, aud))
-			return
-		}
+	all := s.audiences()
+	aud := strings.Join(all, " ")
+	if slices.Contains(e.Audiences, aud) {
+		s.note("aud", aud, meetsAudience(e, aud))
+		return
 	}
-	aud := strings.Join(s.audiences(), " ")
 	s.note("aud", aud, "")
-	if aud == "" {
+	switch {
+	case aud == "":
 		s.errorf("it has no aud")
+		return
+	case len(all) > 1:
+		s.errorf("aud names several audiences, each of which could use the token here: no access token of Entra does")
 		return
 	}
 	p := s.errorf("aud is %s, and accepted are %s", show(aud), strings.Join(e.Audiences, ", "))

@@ -56,16 +56,17 @@ func (r *rules) issued(c *Caller, claims object) *Invalid {
 	return nil
 }
 
-// meant checks whom the token is for.
+// meant checks whom the token is for. Entra names one audience; of several, each
+// could use here what it was shown, although RFC 7519, section 4.1.3, allows it.
 func (r *rules) meant(_ *Caller, claims object) *Invalid {
-	audiences, err := claims.texts("aud")
-	if err != nil {
-		var one string
-		one, err = claims.text("aud")
-		audiences = []string{one}
+	audience, err := claims.text("aud")
+	if all, notList := claims.texts("aud"); notList == nil && len(all) > 0 {
+		if len(all) > 1 {
+			return invalid(Audience, "the token is for several audiences, each of which could use it here; it has to be for one")
+		}
+		audience, err = all[0], nil
 	}
-	ours := func(a string) bool { return slices.Contains(r.audiences, a) }
-	if err != nil || !slices.ContainsFunc(audiences, ours) {
+	if err != nil || !slices.Contains(r.audiences, audience) {
 		return invalid(Audience, "the token is for another audience; it has to be "+strings.Join(r.audiences, " or "))
 	}
 	return nil

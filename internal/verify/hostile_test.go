@@ -127,6 +127,8 @@ func hostile() map[string][]struct{ name, token string } {
 			{"another", s.token(fields{"aud": app})},
 			{"empty", s.token(fields{"aud": ""})},
 			{"none in the list", s.token(fields{"aud": []string{}})},
+			{"ours beside another in the list", s.token(fields{"aud": []string{other, uri}})},
+			{"both of ours in the list", s.token(fields{"aud": []string{api, uri}})},
 			{"others in the list", s.token(fields{"aud": []string{app, other}})},
 			{"something else in the list", s.token(fields{"aud": []any{api, 5}})},
 			{"object", s.token(fields{"aud": fields{api: api}})},
