@@ -66,9 +66,16 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-func isEventStream(h http.Header) bool {
-	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream")
+// isEventStream reports whether the answer is an event stream to whoever reads
+// it. This is the one place that says so: what is a stream to a client, and none to
+// the gate, would not be screened.
+func isEventStream(h http.Header) bool { return isOf(h, "text/event-stream") }
+
+// isOf reports whether the type of the answer has the name of that one in it, as
+// clients look for it. Where the field has parameters that cannot be read, they do
+// not mind.
+func isOf(h http.Header, media string) bool {
+	return strings.Contains(strings.ToLower(strings.Join(h["Content-Type"], ",")), media)
 }
 
 // keepAbsent stops net/http from filling in fields that are not there.

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,18 +37,23 @@ func (g *Gate) screen(x *exchange, res *http.Response) error {
 		return hiddenCoded
 	}
 	s := x.sieve(g.o.Log)
-	media, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	stream, text := isEventStream(res.Header), isOf(res.Header, "application/json")
 	switch {
-	case len(res.Header["Content-Type"]) > 1:
+	case len(res.Header["Content-Type"]) > 1, stream && text:
 		return hiddenUnread
-	case err == nil && media == "text/event-stream":
-		unmeasured(res)
-		res.Body = newScreened(res.Body, s)
+	case stream:
+		s.events(res)
 		return nil
-	case err == nil && media == "application/json":
+	case text:
 		return s.whole(res)
 	}
 	return s.odd(res)
+}
+
+// events screens an event stream.
+func (s *sieve) events(res *http.Response) {
+	unmeasured(res)
+	res.Body = newScreened(res.Body, s)
 }
 
 func coded(h http.Header) bool {
@@ -68,18 +73,17 @@ func unmeasured(res *http.Response) {
 	}
 }
 
-// whole screens an answer in JSON. What may be a list is read to its end before
-// anything of it is shown; the rest passes as it comes.
+// whole screens an answer in JSON. It is read to its end before anything of it is
+// shown, also where no list is asked for: a client chooses the ids, and a server
+// that has two requests of one id answers the one with what the other asked for.
+// What is too large for that goes on as long as no list appears in it.
 func (s *sieve) whole(res *http.Response) error {
-	if !s.lists {
-		return nil
-	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, mostListed+1))
 	switch {
 	case err != nil:
 		return errors.Join(hiddenCut, err)
 	case len(b) > mostListed:
-		return hiddenLarge
+		return s.large(b, res)
 	}
 	out, err := s.message(b)
 	if err != nil && res.StatusCode >= http.StatusBadRequest {
@@ -96,18 +100,29 @@ func (s *sieve) whole(res *http.Response) error {
 	return nil
 }
 
-// odd screens an answer of another type, which is none of MCP's, but for what a
-// careless client takes for JSON.
-func (s *sieve) odd(res *http.Response) error {
-	if !s.lists {
-		return nil
+// large has an answer go on that begins with head and is too large to be held.
+func (s *sieve) large(head []byte, res *http.Response) error {
+	rest := &watched{from: res.Body}
+	if s.lists || rest.lists.in(head) {
+		return hiddenLarge
 	}
+	res.Body = joined{io.MultiReader(bytes.NewReader(head), rest), res.Body}
+	return nil
+}
+
+// odd screens an answer of another type, which is none of MCP's, but for what a
+// careless client takes for JSON, or for events.
+func (s *sieve) odd(res *http.Response) error {
 	head, err := beginning(res.Body)
 	rest := io.Reader(res.Body)
 	if err != nil {
 		rest = failing{err}
 	}
 	res.Body = joined{io.MultiReader(bytes.NewReader(head), rest), res.Body}
+	if looksEvents(head) {
+		s.events(res)
+		return nil
+	}
 	if !looksJSON(head) {
 		return nil
 	}
@@ -144,6 +159,12 @@ func beginning(r io.Reader) (head []byte, err error) {
 func looksJSON(head []byte) bool {
 	text := spaceless(head)
 	return len(text) == 0 && len(head) >= mostSpace || len(text) > 0 && (text[0] == '{' || text[0] == '[')
+}
+
+// looksEvents reports whether a text begins as an event stream does.
+func looksEvents(head []byte) bool {
+	name, _, _ := bytes.Cut(spaceless(head), []byte(":"))
+	return slices.Contains([]string{"data", "event", "id", "retry"}, string(name))
 }
 
 func spaceless(b []byte) []byte {

@@ -46,7 +46,7 @@ func (x *exchange) sieve(log *slog.Logger) *sieve {
 func (s *sieve) message(raw []byte) ([]byte, error) {
 	text := bytes.TrimLeft(raw, " \t\r\n")
 	switch {
-	case len(text) == 0:
+	case len(text) == 0, !s.lists && !mayName(text):
 		return raw, nil
 	case text[0] == '[':
 		return s.batch(raw)
@@ -56,6 +56,20 @@ func (s *sieve) message(raw []byte) ([]byte, error) {
 		return raw, nil // no message
 	}
 	return s.unread(raw)
+}
+
+// mayName reports whether a message may have a member that matters, of any
+// spelling: reading the answers of all calls would cost more.
+func mayName(text []byte) bool {
+	if bytes.Contains(text, []byte(`\u`)) {
+		return true
+	}
+	for _, l := range shelves() {
+		if bytes.Contains(text, []byte(`"`+l.member+`"`)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *sieve) batch(raw []byte) ([]byte, error) {

@@ -14,8 +14,11 @@ type screened struct {
 	from io.Reader
 	s    *sieve
 	cut  eventstream.Splitter
-	out  []byte // not yet read
-	err  error  // behind it
+	err  error // behind it
+
+	parted bool // an event goes in pieces
+	seen   watch
+	out    []byte // not yet read
 }
 
 func newScreened(from io.ReadCloser, s *sieve) *screened {
@@ -52,7 +55,7 @@ func (b *screened) Read(p []byte) (int, error) {
 func (b *screened) emit(raw []byte, e eventstream.Event) {
 	switch {
 	case b.err != nil:
-	case e.Part && b.s.lists:
+	case e.Part && b.s.lists, b.pieces(raw, e.Part):
 		b.stop(hiddenLarge)
 	case e.Part || !looksJSON(e.Data):
 		b.out = append(b.out, raw...)
@@ -67,6 +70,20 @@ func (b *screened) emit(raw []byte, e eventstream.Event) {
 			b.out = rewritten(b.out, raw, shown)
 		}
 	}
+}
+
+// pieces reports whether a list appears in an event that is too large to be held.
+func (b *screened) pieces(raw []byte, part bool) bool {
+	if part || b.parted {
+		b.parted = part
+		if b.seen.in(raw) {
+			return true
+		}
+	}
+	if !part {
+		b.seen = watch{}
+	}
+	return false
 }
 
 func (b *screened) stop(err error) {

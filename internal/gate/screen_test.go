@@ -145,7 +145,7 @@ func TestStreamEndsBeforeWhatMayNotBeShown(t *testing.T) {
 // tool goes on in pieces, and what may be a list ends the stream.
 func TestEventTooLargeToHoldIsShownOnlyIfItIsNoList(t *testing.T) {
 	t.Parallel()
-	large := "data: " + listed[:60] + strings.Repeat("x", 1000) + "\n\ndata: 1\n\n"
+	large := "data: " + `{"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"` + strings.Repeat("x", 1000) + "\n\ndata: 1\n\n"
 	for _, lists := range []bool{true, false} {
 		b := newScreened(io.NopCloser(iotest.HalfReader(strings.NewReader(large))), hiding(lists))
 		b.cut.Limit = 100
@@ -215,6 +215,16 @@ func TestAnswersAreScreenedWhateverTheyAreCalled(t *testing.T) {
 		{"events", asks, reply{200, []string{"Content-Type", "text/event-stream"}, "data: " + list + "\n\n"}, 200, "data: " + shown + "\n\n"},
 		{"events of a known length", asks, reply{200, []string{"Content-Type", "text/event-stream; charset=utf-8", "Content-Length", fmt.Sprint(len(list) + 8)}, "data: " + list + "\n\n"}, 200, "data: " + shown + "\n\n"},
 		{"a list on the stream of a call", calls, reply{200, []string{"Content-Type", "text/event-stream"}, "data: " + list + "\n\n"}, 200, "data: " + shown + "\n\n"},
+		{"a list as the JSON of a call", calls, reply{200, JSON, list}, 200, shown},
+		{"a list as the JSON of a call, escaped", calls, reply{200, JSON, strings.Replace(list, "tools", `t\u006fols`, 1)}, 200, strings.Replace(shown, "tools", `t\u006fols`, 1)},
+		{"a list as the text of a call", calls, reply{200, []string{"Content-Type", "text/plain"}, list}, 200, shown},
+		{"a large list as the JSON of a call", calls, reply{200, JSON, list[:len(list)-2] + strings.Repeat(" ", mostListed) + "}}"}, 502, ""},
+		{"events by a parameter without a value", asks, reply{200, []string{"Content-Type", "text/event-stream; charset"}, "data: " + list + "\n\n"}, 200, "data: " + shown + "\n\n"},
+		{"events twice", asks, reply{200, []string{"Content-Type", "text/event-stream, Text/Event-Stream"}, "data: " + list + "\n\n"}, 200, "data: " + shown + "\n\n"},
+		{"events by a parameter without a name", calls, reply{200, []string{"Content-Type", "Text/event-stream; ="}, "data: " + list + "\n\n"}, 200, "data: " + shown + "\n\n"},
+		{"events and JSON", asks, reply{200, []string{"Content-Type", `application/json; profile="text/event-stream"`}, list}, 502, ""},
+		{"JSON by a parameter without a value", asks, reply{200, []string{"Content-Type", "application/json; charset"}, list + list}, 502, ""},
+		{"text with events", asks, reply{200, []string{"Content-Type", "text/plain"}, "event: message\ndata: " + list + "\n\n"}, 200, "event: message\ndata: " + shown + "\n\n"},
 		{"no type", asks, reply{200, []string{"Content-Type", ""}, list}, 200, shown},
 		{"text", asks, reply{200, []string{"Content-Type", "text/plain"}, "\n  " + list}, 200, "\n  " + shown},
 		{"text that is none of it", asks, reply{200, []string{"Content-Type", "text/plain"}, "[INFO] wipe"}, 200, "[INFO] wipe"},
