@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -88,16 +89,22 @@ func unclear(r rune) bool {
 	return r == '\\' || r < ' ' || r == 0x7f || r == '／' || r == '＼' || r == '∕' || r == '⁄'
 }
 
-// trimmed is a segment without parameters and what Windows ignores at its end.
+// trimmed is a segment as servers find it that decode before they look for the end
+// of the path: without parameters, what could begin a query or a fragment, and what
+// Windows, or a careful reader of names, ignores at its end.
 func trimmed(segment string) string {
-	segment, _, _ = strings.Cut(segment, ";")
-	return strings.TrimRight(segment, ". ")
+	if i := strings.IndexAny(segment, ";?#"); i >= 0 {
+		segment = segment[:i]
+	}
+	return strings.TrimRightFunc(segment, func(r rune) bool { return r == '.' || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
 }
 
-// lenient is path as a lenient server reads it.
+// lenient is path as a lenient server reads it. What stands behind a colon is to
+// Windows a stream of the file, and the file itself.
 func lenient(path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
+		s, _, _ = strings.Cut(s, ":")
 		segments[i] = strings.ToLower(trimmed(s))
 	}
 	return strings.Join(segments, "/")

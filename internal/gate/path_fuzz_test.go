@@ -12,7 +12,7 @@ import (
 // FuzzPath asks whether servers that read a path in their own ways find a request
 // on the side of the route that it was judged by.
 func FuzzPath(f *testing.F) {
-	for _, seed := range []string{"/mcp/x", "/mcp/..%2fadmin", "/mcp/%252e%252e;a/admin", "/ADMIN;x", "/mcp/a%20b?c=/../"} {
+	for _, seed := range []string{"/mcp/x", "/mcp/..%2fadmin", "/mcp/%252e%252e;a/admin", "/ADMIN;x", "/mcp/a%20b?c=/../", "/admin%3fx", "/mcp/%2523"} {
 		f.Add(seed)
 	}
 	g := &Gate{routes: []*route{{Route: Route{Path: "/admin/deep"}}, {Route: Route{Path: "/admin"}}, {Route: Route{Path: "/mcp/"}}, {Route: Route{Path: "/"}}}}
@@ -64,10 +64,18 @@ func readings(raw string) map[string]string {
 		all["decoding "+n] = decoded
 		all["cleaning what it decoded "+n] = path.Clean(decoded)
 		all["cleaning, without case, what it decoded "+n] = strings.ToLower(path.Clean(strings.ReplaceAll(decoded, `\`, "/")))
+		all["taking the query off what it decoded "+n] = path.Clean(withoutQuery(decoded))
 		all["dropping parameters of what it decoded "+n] = path.Clean(withoutParameters(decoded))
 	}
 	all["cleaning before it decodes"], _ = url.PathUnescape(path.Clean(raw))
 	return all
+}
+
+func withoutQuery(p string) string {
+	if i := strings.IndexAny(p, "?#"); i >= 0 {
+		p = p[:i]
+	}
+	return p
 }
 
 func withoutParameters(p string) string {
