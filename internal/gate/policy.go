@@ -32,12 +32,12 @@ type Decision struct {
 
 // Judge decides whether the caller, nil for the anonymous one, may have the tool,
 // resource or prompt of that name, once the route has let it in. The pattern that
-// is the name itself decides, else the one with the most characters beside *, of
-// two with as many the first.
+// is the name itself decides, else the one with the most characters beside *. Of
+// several with as many each has to be met: none of them is the more exact.
 func (r Route) Judge(kind Kind, name string, c *verify.Caller) Decision {
 	grants := r.grants(kind)
 	d := Decision{Climbs: kind == Resource && climbs(name)}
-	g, ok := best(grants, name)
+	g, ok := best(grants, name, c)
 	switch {
 	case ok && g.Needs.met(c) && (!d.Climbs || g.Pattern == name):
 		return Decision{Allowed: true, Pattern: g.Pattern, Needs: g.Needs, Climbs: d.Climbs}
@@ -78,15 +78,34 @@ func (r Route) grants(kind Kind) []Grant {
 	return nil
 }
 
-// best returns the grant whose pattern decides on a name.
-func best(grants []Grant, name string) (found Grant, ok bool) {
+// best returns the grant that decides on a name: of the most exact ones one that
+// the caller does not meet, if there is one, and that no sign-in mends rather than
+// another; else the first.
+func best(grants []Grant, name string, c *verify.Caller) (found Grant, ok bool) {
 	most := -1
 	for _, g := range grants {
-		if n := weight(g.Pattern); n > most && listing.Match(g.Pattern, name) {
+		n := weight(g.Pattern)
+		if n < most || !listing.Match(g.Pattern, name) {
+			continue
+		}
+		if n > most || stricter(g.Needs, found.Needs, c) {
 			found, ok, most = g, true, n
 		}
 	}
 	return found, ok
+}
+
+// stricter reports whether a keeps more from the caller than b does.
+func stricter(a, b Needs, c *verify.Caller) bool {
+	switch {
+	case a.met(c):
+		return false
+	case b.met(c):
+		return true
+	}
+	_, mendsA := lacking(a, c)
+	_, mendsB := lacking(b, c)
+	return mendsB && !mendsA
 }
 
 // weight says how much of a name a pattern knows: a pattern without * all of it.

@@ -36,6 +36,26 @@ func TestMostExactPatternDecides(t *testing.T) {
 	}
 }
 
+// TestOfPatternsThatAreAsExactEachHasToBeMet holds that the order of lines opens
+// nothing.
+func TestOfPatternsThatAreAsExactEachHasToBeMet(t *testing.T) {
+	t.Parallel()
+	open, role, scope := grant("get_*", Needs{}), grant("*_key", roles("Admin")), grant("g*t_*e*", scopes("keys"))
+	for _, all := range [][]Grant{{open, role}, {role, open}, {open, scope, role}, {scope, role, open}, {role, scope, open}} {
+		r := tools(false, append(all, grant("*", Needs{}))...)
+		if d := r.Judge(Tool, "get_key", user("use")); d.Allowed || d.Pattern != "*_key" || d.Denied != deniedRole || d.Mends {
+			t.Errorf("%v: %+v", all, d)
+		}
+		both := &verify.Caller{Scopes: []string{"keys"}, Roles: []string{"Admin"}}
+		if d := r.Judge(Tool, "get_key", both); !d.Allowed || d.Pattern != all[0].Pattern {
+			t.Errorf("%v: one who meets all: %+v", all, d)
+		}
+		if d := r.Judge(Tool, "get_ke", nil); d.Allowed != (len(all) == 2) {
+			t.Errorf("%v: %+v", all, d)
+		}
+	}
+}
+
 func TestAnyScopeOrRoleSufficesAndLacksAreNamed(t *testing.T) {
 	t.Parallel()
 	both := Needs{Scopes: []string{"read", "export"}, Roles: []string{"Exporter", "Admin"}}
