@@ -157,6 +157,7 @@ func TestMistakesOfAGateThatTakeTwoLinesAreNamed(t *testing.T) {
 	const second = "[[route]]\nupstream = [\"http://127.0.0.1:9001\"]\nroles = [\"R\"]\ndefault = \"allow\"\n"
 	for _, tt := range []struct{ more, want string }{
 		{second + `path = "/mcp"`, "gate.toml:11: path /mcp is taken by the route at "},
+		{second + `path = "/MCP"`, "gate.toml:11: path /MCP is that of the route at "},
 		{`"a*" = {}` + "\n" + `"a**" = {}`, `gate.toml:12: pattern "a**" covers the same as the one at `},
 		{second + "path = \"/b\"\nupstream_http = \"h2c\"", ""},
 		{second + "path = \"/mcp/deeper\"", ""},

@@ -20,10 +20,15 @@ func (g *Gate) routes(top *table) {
 	}
 	for i, r := range g.Routes {
 		for _, earlier := range g.Routes[:i] {
-			if r.Path != "" && r.Path == earlier.Path {
-				top.errorf(r.Pos, "path %s is taken by the route at %s", r.Path, earlier.Pos)
-				break
+			if r.Path == "" || !strings.EqualFold(r.Path, earlier.Path) {
+				continue
 			}
+			if r.Path == earlier.Path {
+				top.errorf(r.Pos, "path %s is taken by the route at %s", r.Path, earlier.Pos)
+			} else { // the gate does not guess which of them a server would take a path for
+				top.errorf(r.Pos, "path %s is that of the route at %s but for its case", r.Path, earlier.Pos).hint("another path; clients may have one that upstream does not")
+			}
+			break
 		}
 	}
 }
