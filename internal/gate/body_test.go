@@ -109,21 +109,32 @@ func httpChunks(from *bufio.Reader) io.Reader {
 // body, and then nothing, while the answer has long been given.
 func TestABodyThatNobodyWantsHoldsNothing(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, head, want string }{
-		{"to the upstream", chunkedPut, "HTTP/1.1 200 "},
-		{"to nobody", strings.Replace(chunkedPut, "Bearer", "Basic", 1), "HTTP/1.1 401 "},
+	for _, c := range []struct {
+		name, head, want string
+		asked            bool          // the upstream has been sent what came, and more is waited for
+		held             time.Duration // so that closing does not take the answer with it
+	}{
+		{"to an upstream that reads", chunkedPut, "HTTP/1.1 200 ", true, 0},
+		{"to one that does not", chunkedPut, "HTTP/1.1 200 ", false, linger},
+		{"to nobody", strings.Replace(chunkedPut, "Bearer", "Basic", 1), "HTTP/1.1 401 ", false, linger},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			dial, f := inMemory(t, func(c net.Conn, _ *bufio.Reader) {
+			reads, over := c.asked, make(chan struct{})
+			dial, f := inMemory(t, func(c net.Conn, from *bufio.Reader) {
+				if some := make([]byte, len("4\r\nsome\r\n")); reads {
+					_, _ = io.ReadFull(from, some)
+				}
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+				<-over
 			})
 			conn, began := dial(), time.Now()
 			go func() { _, _ = io.WriteString(conn, c.head+"4\r\nsome\r\n") }()
 			all, err := io.ReadAll(conn)
+			close(over)
 			if !strings.HasPrefix(string(all), c.want) || err != nil {
 				t.Errorf("%s: %q, %v", c.name, all, err)
 			}
-			if took := time.Since(began); took > 2*linger {
+			if took := time.Since(began); took.Truncate(time.Second) != c.held {
 				t.Errorf("%s: the connection is held for %s", c.name, took)
 			}
 			<-f.done
