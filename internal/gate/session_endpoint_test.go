@@ -238,3 +238,54 @@ func FuzzSessionNames(f *testing.F) {
 		}
 	})
 }
+
+// closing is an upstream that tells whether it was closed.
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Close() error { c.closed = true; return nil }
+
+func TestEndpointThatIsClosedBeginsNothing(t *testing.T) {
+	t.Parallel()
+	src := &closing{Reader: strings.NewReader("event: endpoint\ndata: /a\n\n")}
+	e := &endpoint{src: src, begin: func(string) (func(), error) { t.Error("it begins"); return nil, nil }}
+	e.Close()
+	if _, err := e.Read(make([]byte, 100)); err != nil || !src.closed {
+		t.Errorf("%v, closed: %v", err, src.closed)
+	}
+}
+
+// TestEndpointThatIsRefusedShowsNothing holds however often it is read.
+func TestEndpointThatIsRefusedShowsNothing(t *testing.T) {
+	t.Parallel()
+	said := "event: endpoint\ndata: /a\n\n"
+	e := &endpoint{src: io.NopCloser(strings.NewReader(said + said)), begin: func(string) (func(), error) { return nil, errShared }}
+	for range 3 {
+		if n, err := e.Read(make([]byte, len(said))); n != 0 || err != errShared {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	}
+	e.Close()
+}
+
+// TestEndpointThatIsTheRoutesPathBelongsToItsCaller holds where the stream is
+// elsewhere: who else posts there would be in the same session.
+func TestEndpointThatIsTheRoutesPathBelongsToItsCaller(t *testing.T) {
+	t.Parallel()
+	f := among(t, older(t, always("/mcp"), func(*http.Request) {}).URL)
+	req := f.as(t, alice, "", http.MethodGet, "")
+	req.URL.Path = "/mcp/sse"
+	res, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadFull(res.Body, make([]byte, len(": hello\n\nevent: endpoint\ndata: /mcp\n\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := f.postTo(t, alice, "/mcp"), f.postTo(t, bob, "/mcp"); a != http.StatusAccepted || b != http.StatusNotFound {
+		t.Errorf("%d %d", a, b)
+	}
+}

@@ -22,7 +22,7 @@ func (x *exchange) marks() (all []mark, ok bool) {
 		return nil, false
 	case id != "":
 		all = append(all, mark{keyOf(byQuery, "", id), x.message.legible()})
-	case x.r.Method == http.MethodPost && (x.r.URL.RawQuery != "" || x.r.URL.Path != x.route.Path):
+	case x.r.Method == http.MethodPost:
 		all = append(all, mark{endpointKey(x.r.URL), false})
 	}
 	return all, true
