@@ -105,3 +105,37 @@ func BenchmarkFindingASession(b *testing.B) {
 		_, _, _ = s.find(b.Context(), keyOf(byHeader, "/mcp", "77"))
 	}
 }
+
+// TestSessionThatIsOverByTimeIsNobodys holds whatever is asked first.
+func TestSessionThatIsOverByTimeIsNobodys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSessions()
+		binds(t, s, "one", "a")
+		binds(t, s, "two", "a")
+		time.Sleep(mostUnused + time.Second)
+		theirs := tenure{owner{"tenant", "b"}, "http://u"}
+		if got, err := s.bind(t.Context(), keyOf(byHeader, "/mcp", "one"), theirs); got != theirs || err != nil {
+			t.Errorf("it belongs to %v, %v", got, err)
+		}
+		s = newSessions()
+		binds(t, s, "one", "a")
+		time.Sleep(mostUnused + time.Second)
+		if knows(t, s, "one") {
+			t.Error("it is known")
+		}
+	})
+}
+
+func TestSessionThatIsGivenAgainIsWhereItWasGivenLast(t *testing.T) {
+	t.Parallel()
+	s := newSessions()
+	binds(t, s, "one", "a")
+	moved := tenure{owner{"tenant", "a"}, "http://v"}
+	if got, err := s.bind(t.Context(), keyOf(byHeader, "/mcp", "one"), moved); got != moved || err != nil {
+		t.Errorf("it is %v, %v", got, err)
+	}
+	if s.count() != 1 || s.used.Len() != 1 || s.owned[moved.owner].Len() != 1 {
+		t.Errorf("%d are known, %d in order", s.count(), s.used.Len())
+	}
+}
