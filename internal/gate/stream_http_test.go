@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/verify"
@@ -15,33 +16,41 @@ import (
 // left is told of each that was cut.
 func endless(t *testing.T, left chan<- string) string {
 	t.Helper()
-	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+	return serve(t, endlessly(left)).URL
+}
+
+// endlessly is the handler of one.
+func endlessly(left chan<- string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "data: 1\n\n")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 		left <- r.Method
-	}).URL
+	}
 }
 
 // TestStreamOfATokenThatIsOverEndsOverHTTP holds that the client sees a clean end,
 // and the upstream that nobody listens any more.
 func TestStreamOfATokenThatIsOverEndsOverHTTP(t *testing.T) {
 	t.Parallel()
-	left := make(chan string, 1)
-	f := stand(t, Options{Verify: func(context.Context, string) (*verify.Caller, error) {
-		c := somebody()
-		c.Expires = time.Now().Add(500*time.Millisecond - grace)
-		return c, nil
-	}}, endless(t, left))
 	for method, body := range map[string]string{http.MethodGet: "", http.MethodPost: callEcho} {
-		res, said := f.do(t, f.request(t, method, "/", body))
-		if res.StatusCode != http.StatusOK || said != "data: 1\n\n" && said != "" { // nothing, on a machine that is slow
-			t.Errorf("%s: %d %q", method, res.StatusCode, said)
-		}
-		if got := <-left; got != method {
-			t.Errorf("%s was cut, not %s", got, method)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			left := make(chan string, 1)
+			f := inside(t, Options{Verify: func(context.Context, string) (*verify.Caller, error) {
+				c := somebody()
+				c.Expires = time.Now().Add(10*time.Second - grace)
+				return c, nil
+			}}, endlessly(left))
+			began := time.Now()
+			res, said := f.do(t, f.request(t, method, "/", body))
+			if res.StatusCode != http.StatusOK || said != "data: 1\n\n" || time.Since(began) != 10*time.Second {
+				t.Errorf("%s: %d %q after %s", method, res.StatusCode, said, time.Since(began))
+			}
+			if got := <-left; got != method {
+				t.Errorf("%s was cut, not %s", got, method)
+			}
+		})
 	}
 }
 
