@@ -18,6 +18,16 @@ const (
 	// restAfterFailure is how long an upstream that could not be reached is
 	// passed over where there are others.
 	restAfterFailure = 5 * time.Second
+	// idleUpstream is how long a connection over HTTP/1.1 is kept for the next
+	// request. It is shorter than what servers commonly wait before they close it
+	// (gunicorn 2 s, Node and uvicorn 5 s): HTTP/1.1 has no way to tell a request
+	// that crosses the closing from one that was carried out.
+	idleUpstream = 1500 * time.Millisecond
+	// idleStreams is the same over HTTP/2, which has (RFC 9113, section 6.8).
+	idleStreams = 90 * time.Second
+	// streamBuffer is what an upstream may send over HTTP/2 ahead of what the
+	// client has taken. It is held for each client that does not read.
+	streamBuffer = 128 << 10
 )
 
 // upstream is one server of a route, and the connections to it.
@@ -66,8 +76,8 @@ func newTransport(trust *tls.Config, protocol string) *http.Transport {
 		DisableCompression:  true,
 		MaxIdleConns:        512,
 		MaxIdleConnsPerHost: 512,
-		IdleConnTimeout:     90 * time.Second,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		IdleConnTimeout:     idleUpstream,
+		HTTP2:               &http.HTTP2Config{MaxReceiveBufferPerStream: streamBuffer, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		Protocols:           new(http.Protocols),
 
 		MaxResponseHeaderBytes: maxHeaderBytes,
@@ -75,6 +85,9 @@ func newTransport(trust *tls.Config, protocol string) *http.Transport {
 	t.Protocols.SetHTTP1(protocol != "2" && protocol != "h2c")
 	t.Protocols.SetHTTP2(protocol != "1.1" && protocol != "h2c")
 	t.Protocols.SetUnencryptedHTTP2(protocol == "h2c")
+	if !t.Protocols.HTTP1() {
+		t.IdleConnTimeout = idleStreams
+	}
 	return t
 }
 
