@@ -48,8 +48,10 @@ func jittered(d time.Duration) time.Duration {
 	return d + time.Duration((rand.Float64()-0.5)/5*float64(d)) // #nosec G404 -- spreads load
 }
 
-// await returns true when it is time to fetch: after pause, or as soon as a gap
-// after the last fetch is over if one is asked for.
+// await returns true when it is time to fetch: after pause, or as soon as the gap
+// after the last fetch is over if one is asked for. While fetches fail, asking
+// changes nothing: whoever makes ids up would otherwise have a server in trouble
+// asked all the more.
 func (r *ring) await(ctx context.Context, pause time.Duration) bool {
 	due := time.NewTimer(pause)
 	defer due.Stop()
@@ -60,7 +62,7 @@ func (r *ring) await(ctx context.Context, pause time.Duration) bool {
 		case <-due.C:
 			return ctx.Err() == nil
 		case <-r.nudge:
-			if at, ok := r.asked(); ok {
+			if at, ok := r.asked(); ok && !r.failing {
 				due.Reset(max(0, time.Until(at)))
 			}
 		}
@@ -71,24 +73,42 @@ func (r *ring) await(ctx context.Context, pause time.Duration) bool {
 func (r *ring) asked() (at time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.latest.Add(gap), r.wanted > r.begun
+	return r.latest.Add(spacing(r.vain)), r.wanted > r.begun
+}
+
+// spacing is what is between a fetch and the next one that is asked for, after so
+// many in a row that brought nothing new.
+func spacing(vain int) time.Duration {
+	if vain <= patience {
+		return gap
+	}
+	return min(floodGap<<min(vain-patience-1, 10), floodMost)
 }
 
 // fetch fetches the keys and tells those who wait.
 func (r *ring) fetch(ctx context.Context) error {
 	r.mu.Lock()
 	r.begun++
+	if time.Since(r.latest) >= quiet {
+		r.vain = 0
+	}
 	r.latest = time.Now()
 	number := r.begun
 	r.mu.Unlock()
 
-	err := r.load(ctx)
+	news, err := r.load(ctx)
 	if ctx.Err() == nil {
 		r.report(err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended, r.failed = number, err
+	switch {
+	case news:
+		r.vain = 0
+	case err == nil:
+		r.vain++
+	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return err
@@ -105,27 +125,32 @@ func (r *ring) report(err error) {
 	r.failing = err != nil
 }
 
-// load puts the keys that are published now in the place of those before.
-func (r *ring) load(ctx context.Context) error {
+// load puts the keys that are published now in the place of those before, and
+// reports whether one of them is new.
+func (r *ring) load(ctx context.Context) (news bool, err error) {
 	asked := r.now().Round(0)
 	data, err := r.document(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	keys, err := readKeys(data, r.mine)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.url, err)
+		return false, fmt.Errorf("%s: %w", r.url, err)
 	}
-	if before := r.set.Load(); before != nil {
-		for kid, key := range keys {
-			// The same key stays the same: tokens that it proved stay valid.
-			if old := before.keys[kid]; key.equal(old) {
-				keys[kid] = old
-			}
+	before := r.set.Load()
+	if before == nil {
+		before = &keySet{}
+	}
+	for kid, key := range keys {
+		// The same key stays the same: tokens that it proved stay valid.
+		if old := before.keys[kid]; key.equal(old) {
+			keys[kid] = old
+		} else {
+			news = true
 		}
 	}
 	r.set.Store(&keySet{keys: keys, fetched: asked})
-	return nil
+	return news, nil
 }
 
 // document returns the body of the tenant's key set.

@@ -12,8 +12,16 @@ import (
 
 const (
 	// gap is what is at least between two fetches, however many key ids are
-	// asked for: within a second a rotated key is known.
-	gap = 750 * time.Millisecond
+	// asked for: within a second a rotated key is known. Once more fetches than
+	// patience in a row have brought nothing new, ids are being made up: the gap
+	// grows from floodGap to floodMost, and so does the time within which a key
+	// counts that is rotated during such a flood. It is short again after a fetch
+	// that brought a key, and after the time of quiet without any fetch.
+	gap       = 750 * time.Millisecond
+	patience  = 10
+	floodGap  = time.Second
+	floodMost = 30 * time.Second
+	quiet     = time.Minute // longer than floodMost
 
 	maxStale   = 24 * time.Hour  // keys are used for so long after they were fetched last
 	maxWait    = 5 * time.Second // for a key that is not known
@@ -44,6 +52,7 @@ type ring struct {
 	mu      sync.Mutex
 	begun   int       // fetches
 	latest  time.Time // when the last one began
+	vain    int       // fetches in a row that worked, and brought nothing new
 	wanted  int       // number of the fetch that is waited for: at most one more than begun
 	ended   int       // number of the last fetch that has ended
 	failed  error

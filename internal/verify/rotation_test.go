@@ -90,6 +90,124 @@ func TestFloodOfForgedKeyIDsIsPaced(t *testing.T) {
 	})
 }
 
+// flooded has v verify forged tokens, two a second, until stop is called.
+func flooded(t *testing.T, v *Verifier) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			all.Go(func() { _, _ = v.Verify(ctx, forged(n)) })
+			time.Sleep(500 * time.Millisecond)
+		}
+	})
+	return func() { cancel(); all.Wait() }
+}
+
+// untilAccepted returns how long it takes until token, which is shown time and
+// again, is accepted.
+func untilAccepted(t *testing.T, v *Verifier, token string) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for time.Since(began) < time.Hour {
+		if _, err := v.Verify(t.Context(), token); err == nil {
+			return time.Since(began)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("not accepted within an hour")
+	return 0
+}
+
+func TestLongFloodOfForgedKeyIDsMakesFetchesRare(t *testing.T) {
+	t.Parallel()
+	c := newCloud()
+	inBubble(t, c, c.options(), func(t *testing.T, v *Verifier) {
+		time.Sleep(5 * time.Minute)
+		before := c.fetches(home)
+		stop := flooded(t, v)
+		time.Sleep(5 * time.Minute)
+		if n := c.fetches(home) - before; n > patience+7+5*60/30 {
+			t.Errorf("%d fetches in five minutes", n)
+		}
+		c.publish(home, first(), second())
+		if waited := untilAccepted(t, v, second().token(nil)); waited > 31*time.Second {
+			t.Errorf("a key that was rotated meanwhile is accepted after %v", waited)
+		}
+		third := signer{"third", first().private, first().method}
+		c.publish(home, first(), second(), third)
+		if waited := untilAccepted(t, v, third.token(nil)); waited > time.Second {
+			t.Errorf("the next one, when a fetch has brought a key, is accepted after %v", waited)
+		}
+		time.Sleep(2 * time.Minute)
+		stop()
+		time.Sleep(floodMost + quiet)
+		before = c.fetches(home)
+		began := time.Now()
+		for n := range 5 {
+			refused(t, v, "after the flood", forged(1e6+n), Key)
+		}
+		if waited := time.Since(began); waited > 5*gap || c.fetches(home) != before+5 {
+			t.Errorf("once it was quiet, five ids are looked up within %v by %d fetches", waited, c.fetches(home)-before)
+		}
+	})
+}
+
+func TestForgedKeyIDsDoNotHaveAServerThatFailsAskedMore(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(*http.Request) (*http.Response, error){
+		"down":  down,
+		"crowd": func(*http.Request) (*http.Response, error) { return reply(429, ""), nil },
+	} {
+		c := newCloud()
+		inBubble(t, c, c.options(), func(t *testing.T, v *Verifier) {
+			time.Sleep(time.Minute)
+			c.answers(answer)
+			before := c.fetches(home)
+			stop := flooded(t, v)
+			time.Sleep(5 * time.Minute)
+			if n := c.fetches(home) - before; n > 7+5*60/27 {
+				t.Errorf("%s: %d fetches in five minutes", name, n)
+			}
+			c.publish(home, first(), second())
+			c.answers(nil)
+			if waited := untilAccepted(t, v, second().token(nil)); waited > retryAtMost*11/10+time.Second {
+				t.Errorf("%s: a rotated key is accepted %v after the outage", name, waited)
+			}
+			stop()
+		})
+	}
+}
+
+func TestAnOutageIsNoFlood(t *testing.T) {
+	t.Parallel()
+	c := newCloud()
+	inBubble(t, c, c.options(), func(t *testing.T, v *Verifier) {
+		c.answers(down)
+		unavailable(t, v, "unknown key", second().token(nil)) // or nobody would ask for an hour
+		time.Sleep(20 * time.Minute)
+		c.answers(nil)
+		time.Sleep(retryAtMost * 11 / 10)
+		began := time.Now()
+		for n := range 5 {
+			refused(t, v, "after the outage", forged(n), Key)
+		}
+		if waited := time.Since(began); waited > 5*gap {
+			t.Errorf("five ids are looked up within %v", waited)
+		}
+	})
+}
+
+func TestFetchesThatAreAskedForGrowRareStepByStep(t *testing.T) {
+	t.Parallel()
+	for vain, want := range map[int]time.Duration{
+		0: gap, patience: gap, patience + 1: time.Second, patience + 2: 2 * time.Second, patience + 5: 16 * time.Second, patience + 6: 30 * time.Second, 1 << 40: 30 * time.Second,
+	} {
+		if got := spacing(vain); got != want {
+			t.Errorf("after %d fetches: %v, want %v", vain, got, want)
+		}
+	}
+}
+
 func TestForgedKeyIDThatIsRepeatedWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	c := newCloud()
@@ -170,6 +288,7 @@ func TestKnownKeysOutliveAnOutageOfADay(t *testing.T) {
 			t.Errorf("%+v", k)
 		}
 		c.answers(nil)
+		time.Sleep(retryAtMost * 11 / 10) // for the next try no token hastens
 		accepted(t, v, "over", cached)
 		if k := v.Keys()[0]; k.Held != 1 || k.Problem != "" || k.Fetched != k.Tried.Round(0) {
 			t.Errorf("%+v", k)
