@@ -111,7 +111,7 @@ func (s *stream) await() {
 	case <-s.bell.C:
 		s.bell.Reset(s.rest())
 		if !s.opaque && !s.past() && s.place.between() {
-			s.out = s.place.comment()
+			s.out = []byte(comment)
 		}
 	case <-s.draining:
 		s.leaving, s.draining = true, nil

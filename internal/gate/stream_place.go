@@ -13,7 +13,7 @@ type place struct {
 	field  bool   // within an event: a line of it has been said
 	line   bool   // within a line
 	remark bool   // that line is a comment
-	cr     bool   // the last byte was a CR: an LF belongs to it
+	cr     bool   // the last byte was a CR: an LF belongs to it, or, behind a comment, is a blank line more
 }
 
 // between reports whether nothing has been said of an event that is not complete,
@@ -66,11 +66,5 @@ func (p *place) end(blank bool) {
 	case !p.remark:
 		p.field = true
 	}
-	p.line, p.remark = false, false
-}
-
-// comment returns a comment to stand here, where it is between events.
-func (p *place) comment() []byte {
-	p.cr = false
-	return []byte(comment)
+	p.line = false
 }

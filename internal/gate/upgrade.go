@@ -59,7 +59,6 @@ func (g *Gate) upgrade(x *exchange, res *http.Response) {
 		defer time.AfterFunc(time.Until(end), func() { client.Close() }).Stop()
 	}
 	x.w.(*response).answered(http.StatusSwitchingProtocols)
-	_ = client.SetDeadline(time.Time{})
 	if err := writeSwitch(client, x, res); err != nil {
 		return
 	}
