@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,7 +96,7 @@ func TestALogHasNothingOfWhatWasRead(t *testing.T) {
 		want string
 	}{
 		{fmt.Errorf("malformed HTTP response %q", canary), "*errors.errorString"},
-		{fmt.Errorf("%s: %w", canary, &http.ProtocolError{ErrorString: canary}), "*http.ProtocolError"},
+		{fmt.Errorf("%s: %w", canary, textproto.ProtocolError(canary)), "textproto.ProtocolError"},
 		{fmt.Errorf("%s: %w", canary, hidden("a list")), "a list"},
 		{&unfit{answer{title: "shared"}}, "shared"},
 		{io.ErrUnexpectedEOF, "unexpected EOF"},
