@@ -7,8 +7,15 @@ import (
 	"strings"
 )
 
-// authorize sends the browser to Entra with what it came with, but the resource
-// parameter (RFC 8707), which Entra refuses, and a scope, which it wants. It sends
+// authorizeParameters are what Entra is sent of a request for a code. The resource
+// parameter (RFC 8707), which Entra refuses, is none of them.
+var authorizeParameters = []string{
+	"client_id", "response_type", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
+	"nonce", "prompt", "login_hint", "domain_hint", "response_mode", "claims",
+}
+
+// authorize sends the browser to Entra with what it came with of
+// authorizeParameters, and a scope, which Entra wants. It sends
 // the browser nowhere else: what is wrong is said here, never at a redirect URI,
 // since none of them is known to be the client's.
 func (g *Gate) authorize(x *exchange) {
@@ -20,11 +27,13 @@ func (g *Gate) authorize(x *exchange) {
 	if e == nil {
 		e = g.checkAuthorization(query)
 	}
+	if e == nil {
+		query, e = only(query, authorizeParameters)
+	}
 	if e != nil {
 		x.refuseOAuth(e)
 		return
 	}
-	query.Del("resource")
 	query.Set("scope", g.scopeFor(query.Get("scope")))
 	h := x.w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -76,6 +85,22 @@ func parameters(encoded string) (url.Values, *oauthError) {
 		}
 	}
 	return values, nil
+}
+
+// only returns what values has under these names. Others are ignored (RFC 6749,
+// section 3.1) by not being sent: nobody has judged them, and Entra may know them.
+// One that differs from these in its case alone could be either, and is refused.
+func only(values url.Values, names []string) (url.Values, *oauthError) {
+	kept := make(url.Values, len(names))
+	for name, all := range values {
+		switch {
+		case slices.Contains(names, name):
+			kept[name] = all
+		case slices.Contains(names, strings.ToLower(name)):
+			return nil, badRequest(invalidRequest, "the name of a parameter is not in lower case")
+		}
+	}
+	return kept, nil
 }
 
 // isChallenge reports whether s is the SHA-256 of something in base64url.

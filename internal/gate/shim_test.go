@@ -113,8 +113,12 @@ func TestAuthorizationGoesToEntraAndNowhereElse(t *testing.T) {
 		error string // "": sent to Entra
 	}{
 		"as it should be":      {nil, "", ""},
-		"with hints":           {map[string]string{"prompt": "login", "login_hint": "ada@corp.example", "nonce": "n", "tenant": "other", "response_mode": "form_post"}, "", ""},
+		"with hints":           {map[string]string{"prompt": "login", "login_hint": "ada@corp.example", "domain_hint": "corp.example", "nonce": "n", "claims": "{}", "response_mode": "form_post"}, "", ""},
 		"two resources":        {nil, "&resource=x", ""},
+		"what is of no use":    {map[string]string{"tenant": "other", "request": "x", "request_uri": "https://evil.example/", "code_challenge\x00": "x", "client_secret": "x", "Nothing": "x"}, "", ""},
+		"another challenge":    {map[string]string{"Code_Challenge_Method": "plain"}, "", invalidRequest},
+		"another client, too":  {map[string]string{"CLIENT_ID": "58348f96-645d-4a2e-8c1d-111111111111"}, "", invalidRequest},
+		"another type, too":    {map[string]string{"RESPONSE_TYPE": "token"}, "", invalidRequest},
 		"https":                {map[string]string{"redirect_uri": "https://claude.example/cb"}, "", ""},
 		"a scheme of its own":  {map[string]string{"redirect_uri": "cursor://anysphere.cursor/oauth"}, "", ""},
 		"loopback v6":          {map[string]string{"redirect_uri": "http://[::1]:99/"}, "", ""},
@@ -155,7 +159,9 @@ func TestAuthorizationGoesToEntraAndNowhereElse(t *testing.T) {
 		if err != nil || res.StatusCode != http.StatusFound || body != "" || !strings.HasPrefix(to.String(), e.URL+"/tenant/oauth2/v2.0/authorize?") {
 			t.Fatalf("%s: %s to %v, %v, %s", name, res.Status, to, err, body)
 		}
-		query.Del("resource")
+		for _, unwanted := range []string{"resource", "tenant", "request", "request_uri", "code_challenge\x00", "client_secret", "Nothing"} {
+			query.Del(unwanted)
+		}
 		query.Set("scope", query.Get("scope")+" offline_access")
 		if to.RawQuery != query.Encode() || res.Header.Get("Referrer-Policy") != "no-referrer" || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: sent to %v, want %s; %v", name, to, query.Encode(), res.Header)
@@ -208,6 +214,9 @@ func TestTokenEndpointPassesOnWhatAPublicClientDoes(t *testing.T) {
 		"with a charset":     {nil, "", map[string]string{"Content-Type": form + "; charset=UTF-8"}, 200, ""},
 		"upper-case client":  {map[string]string{"client_id": strings.ToUpper(shimClient)}, "", nil, 200, ""},
 		"two resources":      {nil, "&resource=x", nil, 200, ""},
+		"of no use":          {map[string]string{"device_code": "x", "assertion": "x", "requested_token_use": "on_behalf_of", "username": "ada", "password": "x", "Client_Secret": "x", "grant_type\x00": "password"}, "", nil, 200, ""},
+		"a scope":            {map[string]string{"scope": "api://gate/use"}, "", nil, 200, ""},
+		"another grant, too": {map[string]string{"Grant_Type": "password", "username": "ada", "password": "x"}, "", nil, 400, invalidRequest},
 		"a password":         {map[string]string{"grant_type": "password", "username": "ada", "password": "x"}, "", nil, 400, "unsupported_grant_type"},
 		"a device":           {map[string]string{"grant_type": "urn:ietf:params:oauth:grant-type:device_code"}, "", nil, 400, "unsupported_grant_type"},
 		"an application":     {map[string]string{"grant_type": "client_credentials"}, "", nil, 400, "unsupported_grant_type"},
@@ -247,7 +256,9 @@ func TestTokenEndpointPassesOnWhatAPublicClientDoes(t *testing.T) {
 			}
 			continue
 		}
-		sent.Del("resource")
+		for _, unwanted := range []string{"resource", "device_code", "assertion", "requested_token_use", "username", "password", "Client_Secret", "grant_type\x00"} {
+			sent.Del(unwanted)
+		}
 		if got := e.form.Load().Encode(); body != answered || got != sent.Encode() {
 			t.Errorf("%s: %s; Entra was sent %s, want %s", name, body, got, sent.Encode())
 		}

@@ -21,9 +21,11 @@ const (
 	maxRelays = 64               // requests that may wait for it at once
 )
 
-// token passes a request for tokens to Entra, and its answer back, without the
-// resource parameter. Only what a public client with PKCE does is passed on:
-// nobody is to try passwords, or secrets, behind the gate's address. Codes and
+// tokenParameters are what Entra is sent of a request for tokens.
+var tokenParameters = []string{"client_id", "grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"}
+
+// token passes tokenParameters of a request for tokens to Entra, and its answer
+// back. That is what a public client with PKCE sends, and no more: nobody is to try passwords, or secrets, behind the gate's address. Codes and
 // tokens pass, and are neither kept nor logged.
 func (g *Gate) token(x *exchange) {
 	if !x.open(http.MethodPost) {
@@ -41,7 +43,6 @@ func (g *Gate) token(x *exchange) {
 		x.refuseOAuth(unavailable(x, "too many clients are asking for tokens at once"))
 		return
 	}
-	form.Del("resource")
 	status, body, after, err := g.relay(x.r.Context(), form)
 	if err != nil {
 		g.o.Log.Warn("the authorization server could not be asked", "err", plain(err))
@@ -73,7 +74,10 @@ func (g *Gate) tokenForm(x *exchange) (url.Values, *oauthError) {
 	if e == nil {
 		e = g.checkToken(form)
 	}
-	return form, e
+	if e != nil {
+		return nil, e
+	}
+	return only(form, tokenParameters)
 }
 
 func (g *Gate) checkToken(form url.Values) *oauthError {
