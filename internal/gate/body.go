@@ -13,13 +13,16 @@ import (
 const (
 	// bodyPatience is how long a client may send nothing of a body that is read.
 	bodyPatience = 30 * time.Second
+	// bodyRate is how many bytes of a body that is held earn it a second more than
+	// that, all in all.
+	bodyRate = 16 << 10
 	// linger is how long it may go on with one that nobody reads: a connection
 	// that is closed at once takes the answer with it.
 	linger = 5 * time.Second
 )
 
 // body is what a request brings. Reading it fails when the client is silent for
-// too long, and once the request has been dealt with.
+// too long, or sends too slowly what is held, and once the request has been dealt with.
 type body struct {
 	from  io.ReadCloser // nil: there is none
 	rc    *http.ResponseController
@@ -31,6 +34,8 @@ type body struct {
 	failed atomic.Pointer[error] // why no more can be
 	lent   bool                  // to an upstream, while the client sends
 	left   int64                 // bytes that may still be lent
+	began  time.Time             // the reading
+	came   int64                 // bytes
 }
 
 // newBody takes the body of r over.
@@ -51,9 +56,12 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	case b.ended.Load():
 		return 0, io.EOF
+	case b.failed.Load() != nil:
+		return 0, *b.failed.Load()
 	}
-	_ = b.rc.SetReadDeadline(time.Now().Add(bodyPatience)) // a test's writer may have none
+	_ = b.rc.SetReadDeadline(b.patience(time.Now())) // a test's writer may have none
 	n, err := b.from.Read(p)
+	b.came += int64(n)
 	if b.left -= int64(n); b.left < 0 && b.lent {
 		n, err = 0, &http.MaxBytesError{}
 	}
@@ -69,6 +77,22 @@ func (b *body) Read(p []byte) (int, error) {
 		_ = b.rc.SetReadDeadline(time.Time{}) // net/http goes on to listen for the client's end
 	}
 	return n, err
+}
+
+// patience is until when the next byte has to come. What goes on to an upstream as
+// it comes may take as long as it likes: nothing of it is held.
+func (b *body) patience(now time.Time) time.Time {
+	silent := now.Add(bodyPatience)
+	if b.lent {
+		return silent
+	}
+	if b.began.IsZero() {
+		b.began = now
+	}
+	if end := b.began.Add(bodyPatience + time.Duration(b.came/bodyRate)*time.Second); end.Before(silent) {
+		return end
+	}
+	return silent
 }
 
 // Close implements [io.Closer]. The client's body stays open: net/http would

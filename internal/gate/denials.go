@@ -18,6 +18,7 @@ const (
 	deniedHost         = "host"
 	deniedPath         = "path"
 	deniedTooLarge     = "too-large"
+	deniedBusy         = "busy" // no room for the message
 	deniedUpgrade      = "upgrade"
 	deniedAnswer       = "answer" // the upstream's cannot be judged, and is not shown
 )
@@ -26,6 +27,6 @@ const (
 func Denials() []string {
 	return []string{
 		deniedNoToken, deniedInvalidToken, deniedUnverifiable, deniedNoPermission, deniedScope, deniedRole, deniedUnmapped, deniedMethod,
-		deniedMessage, deniedHeader, deniedSession, deniedOrigin, deniedHost, deniedPath, deniedTooLarge, deniedUpgrade, deniedAnswer,
+		deniedMessage, deniedHeader, deniedSession, deniedOrigin, deniedHost, deniedPath, deniedTooLarge, deniedBusy, deniedUpgrade, deniedAnswer,
 	}
 }

@@ -14,6 +14,7 @@ type exchange struct {
 	seen *Request
 
 	body  *body // what r brought; r.Body is it until a stage has read it
+	held  hold  // of what all bodies may hold
 	begun bool  // Began was told
 
 	route   *route

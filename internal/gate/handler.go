@@ -20,6 +20,7 @@ type Gate struct {
 	server   server
 	work     registry
 	draining chan struct{} // closed when Shutdown begins
+	bodies   *budget       // what bodies may hold
 	relays   chan struct{} // has an element for each request that waits for Entra's token endpoint
 }
 
@@ -31,7 +32,7 @@ func New(o Options) (*Gate, error) {
 	case o.BodyLimit == 0:
 		o.BodyLimit = 8 << 20
 	}
-	g := &Gate{o: o, sessions: newSessions(), draining: make(chan struct{}), relays: make(chan struct{}, maxRelays)}
+	g := &Gate{o: o, sessions: newSessions(), draining: make(chan struct{}), relays: make(chan struct{}, maxRelays), bodies: newBudget(o.BodyLimit)}
 	g.served = servedAuthorities(o.PublicURL, o.Hosts)
 	for _, r := range o.Routes {
 		g.routes = append(g.routes, &route{Route: r, upstreams: g.upstreams(r)})
@@ -73,6 +74,7 @@ func (g *Gate) finish(x *exchange, out *response) {
 		failure = g.panicked(x, out, failure)
 	}
 	x.body.settle()
+	g.letGo(x)
 	if x.begun && g.o.Done != nil {
 		x.seen.Duration = time.Since(x.seen.Start)
 		g.o.Done(x.seen)

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -17,7 +16,7 @@ func (g *Gate) read(x *exchange) bool {
 		x.refuse(a)
 		return false
 	}
-	raw, err := x.limited(g.o.BodyLimit)
+	raw, err := g.limited(x)
 	if err != nil {
 		x.refuse(x.broken(err))
 		return false
@@ -59,22 +58,47 @@ func unreadable(h http.Header) (a answer, refused bool) {
 	return a, err != nil || media != "application/json" || is && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8")
 }
 
-var errTooLarge = errors.New("larger than a message may be")
+var (
+	errTooLarge = errors.New("larger than a message may be")
+	errBusy     = errors.New("the messages of others hold all that there is for them")
+)
 
-// limited reads the body, if it is not too large.
-func (x *exchange) limited(most int64) ([]byte, error) {
+// limited reads the body, if it is not too large, and there is room for it.
+func (g *Gate) limited(x *exchange) ([]byte, error) {
+	most := g.o.BodyLimit
 	if x.r.ContentLength > most {
 		return nil, errTooLarge
 	}
-	var b bytes.Buffer
-	if x.r.ContentLength > 0 {
-		b.Grow(int(min(x.r.ContentLength, 64<<10)) + bytes.MinRead) // the rest as it comes: a length is but a promise
+	var b []byte
+	for {
+		if len(b) == cap(b) {
+			size := x.room(int64(cap(b)), most)
+			if !g.hold(x, size-int64(cap(b))) {
+				return nil, errBusy
+			}
+			b = append(make([]byte, 0, size), b...)
+		}
+		n, err := x.r.Body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > most:
+			return nil, errTooLarge
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	n, err := io.Copy(&b, io.LimitReader(x.r.Body, most+1))
-	if n > most {
-		return nil, errTooLarge
+}
+
+// room is how large the next buffer is, behind a full one of that size: a length
+// is but a promise, so that it grows with what comes. There is a byte more than the
+// body may have, for its end to be seen.
+func (x *exchange) room(full, most int64) int64 {
+	if length := x.r.ContentLength; length >= full {
+		return min(max(64<<10, 2*full), length+1)
 	}
-	return b.Bytes(), err
+	return min(max(4<<10, 2*full), most+1)
 }
 
 // broken is the answer to a body that could not be read.
@@ -83,6 +107,12 @@ func (x *exchange) broken(err error) answer {
 		return answer{
 			status: http.StatusRequestEntityTooLarge, kind: "too-large", denied: deniedTooLarge, title: "The message is too large",
 			hint: "body_limit in the gate's configuration sets how large it may be",
+		}
+	}
+	if errors.Is(err, errBusy) {
+		return answer{
+			status: http.StatusServiceUnavailable, kind: "busy", denied: deniedBusy, retryAfter: linger,
+			title: "The gate holds as many messages as it may", hint: "Try again in a moment",
 		}
 	}
 	if a, ok := x.body.problem(); ok {
