@@ -35,8 +35,8 @@ func (g *Gate) way(x *exchange, no refusal) string {
 	switch {
 	case no.kind == "":
 		return "Nobody may send it: it is none of MCP that the gate knows, and default is deny"
-	case no.Climbs:
-		return "No pattern decides on a URI that leads elsewhere by dot segments: it has to be named as it is"
+	case no.Unclear && no.Denied == deniedUnmapped:
+		return "No pattern decides on a URI that is spelled so that it can be read as another one (dot segments, encoded letters, backslashes, double slashes, capitals in the scheme, blanks): it has to be named as it is"
 	case no.Denied == deniedUnmapped:
 		return "Nobody may have it: the gate's configuration does not name it, and default is deny"
 	case x.caller == nil:

@@ -1,8 +1,6 @@
 package gate
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,28 +25,42 @@ type Decision struct {
 	Needs   Needs  // that the grant asks for
 	Denied  string // why not, a word of Denials; "" if it is allowed
 	Mends   bool   // denied, and a sign-in could change that: the caller gets a challenge
-	Climbs  bool   // of a URI: it may lead out of what a pattern means, so that only its own name counts
+	Unclear bool   // of a URI: it may be another one's for the server, so that only its own name counts
 }
 
 // Judge decides whether the caller, nil for the anonymous one, may have the tool,
 // resource or prompt of that name, once the route has let it in. The pattern that
 // is the name itself decides, else the one with the most characters beside *. Of
 // several with as many each has to be met: none of them is the more exact.
+//
+// What servers may take for another spelling of what a pattern keeps from the
+// caller is kept from it, too, unless a pattern is the name itself.
 func (r Route) Judge(kind Kind, name string, c *verify.Caller) Decision {
 	grants := r.grants(kind)
-	d := Decision{Climbs: kind == Resource && climbs(name)}
-	g, ok := best(grants, name, c)
-	switch {
-	case ok && g.Needs.met(c) && (!d.Climbs || g.Pattern == name):
-		return Decision{Allowed: true, Pattern: g.Pattern, Needs: g.Needs, Climbs: d.Climbs}
-	case ok && !g.Needs.met(c):
-		d.Pattern, d.Needs = g.Pattern, g.Needs
-		d.Denied, d.Mends = lacking(g.Needs, c)
-	case !ok && r.Allow && (!d.Climbs || len(grants) == 0):
-		d.Allowed = true
-	default:
-		d.Denied = deniedUnmapped
+	d := Decision{Unclear: kind == Resource && ambiguous(name)}
+	g, least := Grant{}, 0
+	i := best(kind, grants, name, c)
+	if i >= 0 {
+		g, least = grants[i], weight(grants[i].Pattern)
 	}
+	if exact := i >= 0 && g.Pattern == name; !exact && g.Needs.met(c) {
+		if other, ok := kept(grants, kind, name, c, least); ok {
+			i, g = 0, other
+		}
+	}
+	switch {
+	case !g.Needs.met(c):
+		d.Denied, d.Mends = lacking(g.Needs, c)
+	case i >= 0:
+		d.Allowed = !d.Unclear || g.Pattern == name
+	default:
+		d.Allowed = r.Allow && (!d.Unclear || len(grants) == 0)
+	}
+	if !d.Allowed && d.Denied == "" {
+		d.Denied = deniedUnmapped
+		return d
+	}
+	d.Pattern, d.Needs = g.Pattern, g.Needs
 	return d
 }
 
@@ -78,21 +90,30 @@ func (r Route) grants(kind Kind) []Grant {
 	return nil
 }
 
-// best returns the grant that decides on a name: of the most exact ones one that
-// the caller does not meet, if there is one, and that no sign-in mends rather than
-// another; else the first.
-func best(grants []Grant, name string, c *verify.Caller) (found Grant, ok bool) {
-	most := -1
-	for _, g := range grants {
+// best returns which grant decides on a name, -1 if none does: of the most exact
+// ones one that the caller does not meet, if there is one, and that no sign-in
+// mends rather than another; else the first.
+func best(kind Kind, grants []Grant, name string, c *verify.Caller) int {
+	found, most := -1, -1
+	for i, g := range grants {
 		n := weight(g.Pattern)
-		if n < most || !listing.Match(g.Pattern, name) {
+		if n < most || !means(kind, g.Pattern, name) {
 			continue
 		}
-		if n > most || stricter(g.Needs, found.Needs, c) {
-			found, ok, most = g, true, n
+		if n > most || stricter(g.Needs, grants[found].Needs, c) {
+			found, most = i, n
 		}
 	}
-	return found, ok
+	return found
+}
+
+// means reports whether a pattern means a name. One of URIs that has neither ?
+// nor # says nothing of queries and fragments: *.md does not mean file:///key#.md.
+func means(kind Kind, pattern, name string) bool {
+	if !listing.Match(pattern, name) {
+		return false
+	}
+	return kind != Resource || strings.ContainsAny(pattern, "?#") || listing.Match(pattern, without(name))
 }
 
 // stricter reports whether a keeps more from the caller than b does.
@@ -115,40 +136,4 @@ func weight(pattern string) int {
 		return 1 << 30
 	}
 	return utf8.RuneCountInString(pattern) - wild
-}
-
-// climbs reports whether a server might find dot segments in a URI, or decode
-// some. What is left of file:///public/../private is not what file:///public/*
-// means.
-func climbs(uri string) bool {
-	for range 4 {
-		segments := strings.FieldsFunc(uri, func(c rune) bool { return strings.ContainsRune(`/\:?#;`, c) })
-		if slices.Contains(segments, "..") || slices.Contains(segments, ".") || strings.ContainsFunc(uri, control) {
-			return true
-		}
-		decoded := unescape(uri)
-		if decoded == uri {
-			return false
-		}
-		uri = decoded
-	}
-	return true // nobody encodes that often in earnest
-}
-
-func control(c rune) bool { return c < ' ' || c == 0x7f }
-
-// unescape decodes each %XX once, and leaves what is none.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		c, skip := s[i], 0
-		if c == '%' && i+2 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
-				c, skip = byte(n), 2
-			}
-		}
-		b.WriteByte(c)
-		i += skip
-	}
-	return b.String()
 }
