@@ -28,6 +28,7 @@ type asking struct {
 	sent  atomic.Bool // there was a connection, and so something may have been sent
 	wrote atomic.Bool // the header was sent
 	limit int64       // of a body that is not read before
+	u     *upstream   // that is asked
 }
 
 // forward sends the request upstream and its answer downstream.
@@ -72,7 +73,9 @@ func (g *Gate) asking(ctx context.Context, x *exchange, cancel context.CancelCau
 	trace := &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {
 			a.sent.Store(true)
-			if a.wrote.Load() && isHTTP2(got.Conn, x.route.Protocol) {
+			streams := isHTTP2(got.Conn, x.route.Protocol)
+			a.u.streams.Store(streams)
+			if streams && a.wrote.Load() {
 				cancel(errAgain)
 			}
 		},
@@ -114,31 +117,44 @@ func isHTTP2(c net.Conn, protocol string) bool {
 }
 
 // send asks one upstream after the other until one can be reached. Nothing is sent
-// twice: net/http itself does so only where an HTTP/1 connection was closed before
-// it took a byte, or for a GET.
-func (a *asking) send() (res *http.Response, u *upstream, err error) {
-	for _, u = range a.x.candidates(time.Now()) {
+// twice that may have been carried out: net/http itself sends again only where an
+// HTTP/1 connection was closed before it took a byte, or a GET.
+func (a *asking) send() (*http.Response, *upstream, error) {
+	var err error
+	for _, u := range a.x.candidates(time.Now()) {
 		a.x.seen.Attempts++
-		a.sent.Store(false)
-		a.wrote.Store(false)
-		u.inFlight.Add(1)
-		res, err = u.transport.RoundTrip(a.attempt(u))
-		if err == nil {
+		var res *http.Response
+		if res, err = a.ask(u); err == nil {
 			u.failed.Store(0)
-			res.Body = counted(res.Body, &u.inFlight)
 			return res, u, nil
 		}
-		u.inFlight.Add(-1)
-		if a.req.Context().Err() != nil {
-			return nil, nil, err
-		}
-		if a.sent.Load() && !unreached(err) {
+		if a.req.Context().Err() != nil || a.sent.Load() && !unreached(err) {
 			return nil, nil, err
 		}
 		a.sent.Store(false)
 		u.failed.Store(time.Now().UnixNano())
 	}
 	return nil, nil, err
+}
+
+// ask sends the request to one upstream, again while that says that it has not
+// begun with it.
+func (a *asking) ask(u *upstream) (res *http.Response, err error) {
+	u.inFlight.Add(1)
+	for n := 1; ; n++ {
+		a.sent.Store(false)
+		a.wrote.Store(false)
+		a.u = u
+		res, err = u.transport.RoundTrip(a.attempt(u))
+		if err == nil {
+			res.Body = counted(res.Body, &u.inFlight)
+			return res, nil
+		}
+		if n > mostRefused || a.x.message == nil || !a.unprocessed(err) || !a.pause(n) {
+			u.inFlight.Add(-1)
+			return nil, err
+		}
+	}
 }
 
 // attempt is the request for one upstream.
@@ -148,19 +164,23 @@ func (a *asking) attempt(u *upstream) *http.Request {
 	req.Body, req.GetBody, req.ContentLength = nil, nil, 0
 	switch {
 	case a.x.message != nil:
-		whole(&req, a.x.message.raw)
+		whole(&req, a.x.message.raw, !u.streams.Load())
 	case a.x.route.plain() && a.x.body.from != nil:
 		req.Body, req.ContentLength = a.x.body.lend(a.limit), a.x.r.ContentLength
 	}
 	return &req // without the body of a GET or DELETE, on which nobody has decided
 }
 
-// whole gives req a body that is in memory. It can be had again, for a connection
-// that turns out to be closed before it took a byte.
-func whole(req *http.Request, raw []byte) {
+// whole gives req a body that is in memory. Where it can be had again, net/http
+// repeats the request on a connection over HTTP/1 that turns out to be closed
+// before it took a byte; over HTTP/2 it would also where that is not safe.
+func whole(req *http.Request, raw []byte, again bool) {
 	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil }
 	req.Body, _ = open()
-	req.GetBody, req.ContentLength = open, int64(len(raw))
+	req.ContentLength = int64(len(raw))
+	if again {
+		req.GetBody = open
+	}
 }
 
 // receive has the other stages see to an answer of the upstream. Each may change

@@ -35,12 +35,15 @@ type upstream struct {
 	url       *url.URL
 	transport *http.Transport
 	inFlight  atomic.Int64
+	streams   atomic.Bool  // it speaks HTTP/2, as far as is known
 	failed    atomic.Int64 // when it could not be reached the last time, Unix ns; 0: it could
 }
 
 func (g *Gate) upstreams(r Route) (all []*upstream) {
 	for _, u := range r.Upstreams {
-		all = append(all, &upstream{url: u, transport: newTransport(g.o.Upstream, r.Protocol)})
+		one := &upstream{url: u, transport: newTransport(g.o.Upstream, r.Protocol)}
+		one.streams.Store(!one.transport.Protocols.HTTP1())
+		all = append(all, one)
 	}
 	return all
 }
