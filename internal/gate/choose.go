@@ -85,3 +85,29 @@ func (x *exchange) takesMethod() bool {
 	x.refuseMethod(allowedMethods)
 	return false
 }
+
+// fits refuses what brings no message and is none of what MCP has GET and DELETE
+// for, where messages are decided on: what else a server has there is nothing that
+// anybody has decided on.
+func (x *exchange) fits() bool {
+	switch {
+	case x.route.plain():
+	case x.r.Method == http.MethodGet && !wantsEvents(x.r.Header):
+		x.refuse(answer{
+			status: http.StatusNotAcceptable, kind: "no-stream-wanted", denied: deniedMethod,
+			title: "A GET is for an event stream here", hint: "Send Accept: text/event-stream, or a message by POST",
+		})
+		return false
+	case x.r.Method == http.MethodDelete && x.r.Header.Get(headerSession) == "":
+		x.refuse(answer{
+			status: http.StatusBadRequest, kind: "no-session-named", denied: deniedMethod,
+			title: "A DELETE ends a session here", hint: "Send the Mcp-Session-Id of the session that shall end",
+		})
+		return false
+	}
+	return true
+}
+
+func wantsEvents(h http.Header) bool {
+	return strings.Contains(strings.ToLower(strings.Join(h["Accept"], ",")), "text/event-stream")
+}

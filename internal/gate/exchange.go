@@ -36,5 +36,5 @@ func (g *Gate) enter(x *exchange) {
 // passes takes a request through the stages that decide on it. Each of them
 // returns false if it has answered.
 func (g *Gate) passes(x *exchange) bool {
-	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && g.bound(x)
+	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && x.fits() && g.bound(x)
 }

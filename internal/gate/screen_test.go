@@ -266,7 +266,7 @@ func TestListsOnTheStreamOfAGetAreScreened(t *testing.T) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "event: endpoint\ndata: /\n\ndata: "+strings.ReplaceAll(listed, "hidden", "wipe")+"\n\n")
 	}).URL)
-	req := f.post(t, "use", "")
+	req := f.post(t, "use", "", "Accept", "text/event-stream")
 	req.Method = http.MethodGet
 	if res, body := f.do(t, req); res.StatusCode != 200 || body != "event: endpoint\ndata: /\n\ndata: "+strings.Replace(listShown, `{"name":"a"}`, "", 1)+"\n\n" {
 		t.Errorf("%d %s", res.StatusCode, body)

@@ -59,7 +59,7 @@ type mark struct {
 // bound finds the session that the request names, and whether it is the caller's.
 // Another's is answered as one that there is not, so that the client begins anew.
 func (g *Gate) bound(x *exchange) bool {
-	if x.r.Method == http.MethodGet && strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
+	if x.r.Method == http.MethodGet && wantsEvents(x.r.Header) {
 		x.r.Header.Del("Accept-Encoding") // what begins a session of the older transport has to be read
 	}
 	marks, ok := x.marks()

@@ -41,7 +41,8 @@ func among(t *testing.T, upstreams ...string) *front {
 // as is a request of who, "" for nobody, in a session.
 func (f *front) as(t *testing.T, who, session, method, body string) *http.Request {
 	t.Helper()
-	req := f.request(t, method, "/mcp", body)
+	req := f.request(t, http.MethodPost, "/mcp", body)
+	req.Method = method
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	if req.Header.Del("Authorization"); who != "" {
 		req.Header.Set("Authorization", "Bearer "+who)

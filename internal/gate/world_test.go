@@ -138,10 +138,27 @@ func (f *front) request(t testing.TB, method, path, body string) *http.Request {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+canary)
+	switch method { // what they are for where messages are decided on
+	case http.MethodGet:
+		req.Header.Set("Accept", "text/event-stream")
+	case http.MethodDelete:
+		f.began(t, "held", somebody())
+		req.Header.Set(headerSession, "held")
+	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req
+}
+
+// began has a session of the caller's on each route, at its last upstream.
+func (f *front) began(t testing.TB, id string, c *verify.Caller) {
+	t.Helper()
+	for _, r := range f.routes {
+		if _, err := f.sessions.bind(t.Context(), keyOf(byHeader, r.Path, id), tenure{ownerOf(c), r.upstreams[len(r.upstreams)-1].url.String()}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // do sends req and returns the answer with its body read.
