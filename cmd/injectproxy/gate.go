@@ -21,11 +21,11 @@ get one, decides on each tool, resource and prompt, and keeps the token to itsel
 It reads gate.toml: --config, else gate.toml in $INJECTPROXY_HOME or your
 configuration directory, else /etc/injectproxy/gate.toml.
 
-It runs until it gets SIGINT or SIGTERM. For 5 seconds, or as long as drain if
-that is less, it then goes on as before while /readyz says that no more clients
-are wanted, so that whoever sends them sends them elsewhere; after that it accepts
-no more, gives calls and streams the time that drain allows, and exits with
-status 0. A second signal ends it at once.
+It runs until it gets SIGINT or SIGTERM. After SIGTERM it goes on as before for 5
+seconds, or as long as drain if that is less, while /readyz says that no more
+clients are wanted, so that whoever sends them sends them elsewhere. Then it
+accepts no more, gives calls and streams the time that drain allows, and exits
+with status 0. A second signal ends it at once.
 
 A change of gate.toml takes a restart. The files of [tls] are read again when
 they change, and SIGHUP opens the audit file again.

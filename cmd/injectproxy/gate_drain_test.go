@@ -102,6 +102,17 @@ func TestGateThatIsToEndGoesOnWhileItSaysThatItIsNotReady(t *testing.T) {
 	}
 }
 
+func TestGateThatIsInterruptedAtATerminalEndsWithoutGrace(t *testing.T) {
+	t.Parallel()
+	w := newGateWorld(t, `drain = "1h"`, "")
+	h := w.hold(time.Hour)
+	h.signals <- os.Interrupt
+	if err := h.end(t); err != nil {
+		t.Error(err)
+	}
+	h.log.wait(t, "msg=draining", "limit=1h0m0s")
+}
+
 // Who has been told to go waits for nobody but those who are being answered.
 func TestGateThatEndsLetsCallsFinishAndEndsHeldStreams(t *testing.T) {
 	t.Parallel()

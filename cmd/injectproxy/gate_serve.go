@@ -90,6 +90,9 @@ func (w *gateway) serve(l net.Listener, started *supervisor, signals <-chan os.S
 				continue
 			}
 			w.draining.Store(true)
+			if s == os.Interrupt { // from a terminal: nobody sends clients elsewhere, and somebody waits
+				w.grace = 0
+			}
 			limit := w.grace + w.cfg.Drain
 			started.stopping(limit)
 			return w.around.drain(limit, signals, func(ctx context.Context) error {
