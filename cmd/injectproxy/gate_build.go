@@ -10,6 +10,7 @@ import (
 
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/gate"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
 	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
@@ -57,7 +58,7 @@ func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
 	}
 	w.watch = newGateObserver(w)
 	o := gateOptions(cfg)
-	o.TLS, o.Upstream, o.Log = cfg.TLS, trust, s.log
+	o.TLS, o.Upstream, o.Log, o.ErrorLog = cfg.TLS, trust, s.log, telemetry.LibraryLog(s.log, "net/http")
 	o.Verify, o.Ready = w.keys.Verify, w.ready
 	o.Began, o.Answered, o.Done = w.watch.began, w.watch.answered, w.watch.done
 	if o.Shim != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/tls"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/gate"
+	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
 func TestGateIsReadyOnceItsKeysWereLoadedAndThenServesWhoShowsAToken(t *testing.T) {
@@ -305,6 +308,42 @@ func TestGateSaysThatItsAddressIsInUse(t *testing.T) {
 	if status != 1 || lineWith(out, "error: "+d.addr+" is in use") == "" || lineWith(out, "hint: ", "--listen") == "" {
 		t.Errorf("exit status %d:\n%s", status, out)
 	}
+}
+
+// fullTable is a listener of a process that has no file descriptor left, once.
+type fullTable struct {
+	net.Listener
+	said bool
+}
+
+// Accept implements [net.Listener].
+func (l *fullTable) Accept() (net.Conn, error) {
+	if !l.said {
+		l.said = true
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestGateThatCannotAcceptSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newGateWorld(t, `drain = "0s"`, "")
+	cfg, problems := config.LoadGate(filepath.Join(w.home, "gate.toml"))
+	if cfg == nil {
+		t.Fatal(problems)
+	}
+	said := new(eventLog)
+	log, err := telemetry.NewLogger(said, "info", "text")
+	must(t, err)
+	g, err := buildGate(cfg, surroundings{log: log})
+	must(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(&fullTable{Listener: l}) }()
+	said.wait(t, "level=WARN", "too many open files", "library=net/http")
+	g.Shutdown(canceled())
+	<-served
 }
 
 func TestHangUpOpensTheAuditFileOfAGateAgain(t *testing.T) {

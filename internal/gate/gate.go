@@ -11,6 +11,7 @@ package gate
 import (
 	"context"
 	"crypto/tls"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -91,6 +92,7 @@ type Options struct {
 	Began          func(*Request, http.Header)
 	Answered, Done func(*Request)
 	Log            *slog.Logger
+	ErrorLog       *log.Logger // what net/http says of connections; nil: Log, at level debug
 }
 
 // Request is what is known of a request for a route. It holds no secret, but

@@ -36,7 +36,7 @@ func (g *Gate) serverOf(o Options) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          cmp.Or(o.ErrorLog, slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)),
 
 		DisableGeneralOptionsHandler: true, // it would answer on every host
 	}
