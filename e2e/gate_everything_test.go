@@ -84,12 +84,9 @@ func TestClientsBeginAnewOnceTheServerBehindTheGateIsAnother(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.replace()
-			// This server says 400, which is no more than the failure of one call. From
-			// then on the gate knows better, and says 404.
-			if l, err := s.do(echoes("after", 1)); err != nil || len(l.Results) != 1 || !strings.Contains(l.Results[0].Error, "No valid session ID") {
-				t.Errorf("the first call after it: %v, %v", l, err)
-			}
-			if err := s.must(echoes("again", 3)); err != nil {
+			// This server says 400, which to a client is no more than the failure of one
+			// call. The gate knows better, and says 404.
+			if err := s.must(echoes("after", 1), echoes("again", 3)); err != nil {
 				t.Error(err)
 			}
 			if began := len(m.all(name, func(m message) bool { return m.method == "initialize" })); began != 2 {

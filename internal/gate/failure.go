@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -57,7 +58,11 @@ func (g *Gate) withheld(x *exchange, err error) {
 	if x.r.Context().Err() != nil {
 		panic(http.ErrAbortHandler)
 	}
-	g.o.Log.Warn("an answer was not passed on", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
+	level := slog.LevelWarn
+	if x.seen.Lost { // which is told of by itself
+		level = slog.LevelDebug
+	}
+	g.o.Log.Log(x.r.Context(), level, "an answer was not passed on", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
 	said := answer{
 		status: http.StatusBadGateway, kind: "upstream-answer",
 		title: "The answer of the MCP server cannot be passed on",

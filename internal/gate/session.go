@@ -111,16 +111,20 @@ var sessionsUnknown = answer{
 	hint: "Try again in a moment",
 }
 
+// noSession is what is said of a session that is not there.
+var noSession = answer{
+	status: http.StatusNotFound, kind: "no-session", title: "There is no such session",
+	hint: "Begin another one, with initialize and without Mcp-Session-Id",
+}
+
 // refuseSession answers as a server does that has no such session.
 func (x *exchange) refuseSession() {
 	if x.message == nil {
 		x.peek()
 	}
-	x.refuse(answer{
-		status: http.StatusNotFound, kind: "no-session", denied: deniedSession,
-		title: "There is no such session",
-		hint:  "Begin another one, with initialize and without Mcp-Session-Id",
-	})
+	no := noSession
+	no.denied = deniedSession
+	x.refuse(no)
 }
 
 // upstreamAt returns the upstream of the route that a session is at, nil if it

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 )
 
 // unfit is why an answer of the upstream must not go downstream, and what is said
@@ -21,7 +22,9 @@ func (g *Gate) bind(x *exchange, res *http.Response) error {
 	if err := g.given(x, res); err != nil {
 		return err
 	}
-	g.ended(x, res)
+	if err := g.ended(x, res); err != nil {
+		return err
+	}
 	g.watchEndpoint(x, res)
 	return nil
 }
@@ -70,10 +73,12 @@ func (g *Gate) take(x *exchange, key sessionKey) (bool, error) {
 }
 
 // ended forgets the session of the request if the answer says that it is over.
-// Other answers of 404 than to a message may mean that there is no such method.
-func (g *Gate) ended(x *exchange, res *http.Response) {
+// Other answers of 404 than to a message may mean that there is no such method. A
+// server that says so by another status is corrected: 404 is what has clients begin
+// anew ("Session Management").
+func (g *Gate) ended(x *exchange, res *http.Response) error {
 	if x.session.upstream == nil {
-		return
+		return nil
 	}
 	status := res.StatusCode
 	switch x.r.Method {
@@ -86,9 +91,13 @@ func (g *Gate) ended(x *exchange, res *http.Response) {
 		case http.StatusNotFound:
 			g.lost(x)
 		case http.StatusBadRequest:
-			res.Body = &complaint{ReadCloser: res.Body, lost: func() { g.lost(x) }}
+			if complains(res) {
+				g.lost(x)
+				return &unfit{noSession}
+			}
 		}
 	}
+	return nil
 }
 
 func (g *Gate) lost(x *exchange) {
@@ -116,27 +125,18 @@ var losses = [][]byte{
 	[]byte("invalid or missing session id"),
 }
 
-// complaint is the body of a 400 that may mean that the session is lost. It
-// passes as it comes.
-type complaint struct {
-	io.ReadCloser
-	said []byte // in lower case
-	lost func() // nil once it was called
-}
-
-// Read implements [io.Reader].
-func (c *complaint) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	if c.lost == nil || len(c.said) >= mostComplaint {
-		return n, err
+// complains reports whether a 400 means that the session is lost. What was read for
+// that is put back.
+func complains(res *http.Response) bool {
+	if isEventStream(res.Header) {
+		return false
 	}
-	c.said = append(c.said, bytes.ToLower(p[:min(n, mostComplaint-len(c.said))])...)
-	for _, l := range losses {
-		if bytes.Contains(c.said, l) {
-			c.lost()
-			c.lost = nil
-			break
-		}
+	said, err := io.ReadAll(io.LimitReader(res.Body, mostComplaint))
+	rest := io.Reader(res.Body)
+	if err != nil {
+		rest = failing{err}
 	}
-	return n, err
+	res.Body = joined{io.MultiReader(bytes.NewReader(said), rest), res.Body}
+	lower := bytes.ToLower(said)
+	return slices.ContainsFunc(losses, func(l []byte) bool { return bytes.Contains(lower, l) })
 }
