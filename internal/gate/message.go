@@ -48,7 +48,7 @@ func (m *message) begins() bool {
 // The texts say nothing of the message but names that the client knows.
 var (
 	errBatch  = errors.New("a batch has between 1 and 1000 messages, none of which is a batch")
-	errFolded = errors.New("a name in it is one of JSON-RPC or MCP but for its case")
+	errFolded = errors.New("a name in it is one of JSON-RPC or MCP but for its case, or for what cannot be seen around it")
 	errParams = errors.New("its params do not say, in the one way that every reader reads alike, what they are about")
 	errName   = errors.New("the name or URI in it is too long, or has characters that none has")
 	errMethod = errors.New("its method is one of MCP but for its case, or for space around it")

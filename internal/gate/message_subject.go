@@ -41,9 +41,18 @@ func reference(params json.RawMessage) ([]subject, error) {
 	if !ok {
 		return nil, errParams
 	}
-	kind, _ := listing.Name(ref, "type")
-	_, isName := listing.Name(ref, "name")
-	_, isURI := listing.Name(ref, "uri")
+	members, err := jsonrpc.Object(ref)
+	if err != nil {
+		return nil, errParams
+	}
+	for _, name := range [...]string{"type", "name", "uri"} {
+		if jsonrpc.FoldedTwice(members, name) {
+			return nil, errParams
+		}
+	}
+	kind, _ := jsonrpc.Text(members["type"])
+	_, isName := jsonrpc.Text(members["name"])
+	_, isURI := jsonrpc.Text(members["uri"])
 	switch {
 	case kind == "ref/prompt" && !isURI:
 		return named(Prompt, ref, "name")

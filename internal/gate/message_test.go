@@ -81,7 +81,9 @@ func hostileMessages() map[string]string {
 		"subscription that is none":   `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["u",null]}}}`,
 		"subscriptions by case":       `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{"ResourceSubscriptions":["u"]}}}`,
 		"notifications by case":       `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"Notifications":{"resourceSubscriptions":["u"]}}}`,
-		"uri and URI":                 `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a","URI":"b"}}`,
+		"name and name with NUL":      call(`{"name\u0000":"secret","name":"echo"}`), "name and name with a blank": call(`{"name ":"secret","name":"echo"}`), "method with NUL in its name": `{"jsonrpc":"2.0","id":7,"method\u0000":"tools/call","method":"ping","params":{"name":"secret"}}`,
+		"params with NUL in their name": `{"jsonrpc":"2.0","id":7,"method":"ping","params\u0000":{"name":"secret"}}`, "uri with NUL in its name": `{"jsonrpc":"2.0","id":7,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p","uri\u0000":"u"}}}`,
+		"uri and URI": `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a","URI":"b"}}`,
 	}
 }
 

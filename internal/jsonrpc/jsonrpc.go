@@ -39,7 +39,7 @@ type Message struct {
 	ID     json.RawMessage // a string or a number, byte for byte as it was sent; nil if there is none, or null
 	Params json.RawMessage // of a request or notification, as it was sent; nil if there is none
 	Result json.RawMessage // of a response, as it was sent; nil if that is an error
-	Folded bool            // it has a member that only readers that fold case take for one of JSON-RPC's
+	Folded bool            // it has a member that only careless readers take for one of JSON-RPC's: see [FoldedTwice]
 }
 
 // Parse reads one message. No error's text has anything of b in it. An id of

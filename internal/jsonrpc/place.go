@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode"
 )
 
 // Place is where a value stands in a text: its first byte, and the one behind
@@ -46,13 +47,20 @@ func nextAt(d *json.Decoder) Place {
 	return Place{to - len(v), to}
 }
 
-// FoldedTwice reports whether members have a name that only readers that fold
-// case, as Go's encoding/json, take for this one.
+// FoldedTwice reports whether members have a name that only careless readers take
+// for this one: those that fold case, as Go's encoding/json, that end it at a NUL,
+// or that trim it.
 func FoldedTwice(members map[string]json.RawMessage, name string) bool {
 	for m := range members {
-		if m != name && strings.EqualFold(m, name) {
+		if len(m) >= len(name) && m != name && strings.EqualFold(bare(m), name) {
 			return true
 		}
 	}
 	return false
+}
+
+// bare is a name up to a NUL, without what cannot be seen around it.
+func bare(name string) string {
+	name, _, _ = strings.Cut(name, "\x00")
+	return strings.TrimFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf) })
 }

@@ -33,6 +33,7 @@ func TestNameThatDiffersByCaseOnlyIsSeen(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]bool{
 		`{"name":1}`: false, `{}`: false, `{"names":1}`: false, `{"name":1,"arguments":{"Name":2}}`: false,
+		`{"name\u0000":1}`: true, `{"name\u0000x":1}`: true, `{"name ":1}`: true, `{"\u0009name":1}`: true, `{"\ufeffname":1}`: true, `{"name\u0085":1}`: true, `{"na\u0000me":1}`: false, `{"name_":1}`: false,
 		`{"Name":1}`: true, `{"name":1,"NAME":2}`: true, `{"name":1,"n\u0041me":2}`: true,
 	} {
 		members, err := Object([]byte(in))
@@ -42,7 +43,7 @@ func TestNameThatDiffersByCaseOnlyIsSeen(t *testing.T) {
 	}
 	for in, want := range map[string]bool{
 		`{"jsonrpc":"2.0","id":1,"method":"m","params":{"Method":"n"},"x":1}`: false, `{"jsonrpc":"2.0","id":1,"result":{}}`: false,
-		`{"jsonrpc":"2.0","id":1,"method":"m","Params":{}}`: true, `{"jsonrpc":"2.0","id":1,"METHOD":"n","result":{}}`: true, `{"jsonrpc":"2.0","method":"m","iD":1}`: true,
+		`{"jsonrpc":"2.0","id":1,"method":"m","Params":{}}`: true, `{"jsonrpc":"2.0","id":1,"method":"m","method\u0000":"n"}`: true, `{"jsonrpc":"2.0","id":1,"METHOD":"n","result":{}}`: true, `{"jsonrpc":"2.0","method":"m","iD":1}`: true,
 		`{"jsonrpc":"2.0","id":1,"result":{},"Error":{}}`: true, `{"jsonrpc":"2.0","JsonRpc":"2.0","id":1,"method":"m"}`: true, `{"jsonrpc":"2.0","id":1,"error":{},"re\u017fult":{}}`: true,
 	} {
 		if m, err := Parse([]byte(in)); err != nil || m.Folded != want {
