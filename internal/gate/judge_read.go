@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/injectproxy/injectproxy/internal/listing"
 )
 
 // read takes the message of a POST, which goes on as it is. It refuses what the
@@ -147,16 +149,17 @@ const codeMismatch = -32020
 // nothing here, but an upstream may go by them.
 func (g *Gate) confirmed(x *exchange) bool {
 	var method, name string
+	named := false
 	if m := x.message; !m.batch {
-		if method = m.calls[0].Method; len(m.calls[0].about) == 1 {
-			name = m.calls[0].about[0].name
-		}
+		method = m.calls[0].Method
+		name, named = m.calls[0].named()
 	}
 	ok := repeats(x.r.Header["Mcp-Method"], method)
-	if name != "" {
+	if named {
 		ok = ok && repeats(x.r.Header["Mcp-Name"], name)
 	} else {
 		ok = ok && len(x.r.Header["Mcp-Name"]) <= 1
+		x.r.Header.Del("Mcp-Name") // the body has none that it could repeat
 	}
 	if !ok {
 		x.refuse(answer{
@@ -165,6 +168,17 @@ func (g *Gate) confirmed(x *exchange) bool {
 		})
 	}
 	return ok
+}
+
+// named returns what Mcp-Name repeats: what the message is about, or its task.
+func (c *call) named() (string, bool) {
+	if strings.HasPrefix(c.Method, "tasks/") {
+		return listing.Name(c.Params, "taskId")
+	}
+	if len(c.about) != 1 {
+		return "", false
+	}
+	return c.about[0].name, true
 }
 
 // repeats reports whether a field, if there is one, says what the body says: as
