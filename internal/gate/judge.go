@@ -83,7 +83,7 @@ func (x *exchange) tell(all []refusal) {
 		about = []subject{all[0].subject}
 	}
 	if len(about) > 0 {
-		x.seen.Name = short(about[0].name)
+		x.seen.Name = short(about[0].told())
 	}
 }
 

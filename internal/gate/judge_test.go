@@ -294,6 +294,8 @@ func TestFieldsMayOnlyConfirmTheBody(t *testing.T) {
 		{"of another resource", `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"file:///public/a"}}`, []string{"Mcp-Name", "file:///private/a"}, false},
 		{"of a list", `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`, []string{"Mcp-Method", "tools/call"}, false},
 		{"of a task", `{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}`, []string{"Mcp-Method", "tasks/get", "Mcp-Name", "t"}, true},
+		{"of another task", `{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}`, []string{"Mcp-Name", "u"}, false},
+		{"of a tool without a name", calling(1, ""), []string{"Mcp-Name", "wipe"}, false},
 		{"of a response", `{"jsonrpc":"2.0","id":1,"result":{}}`, []string{"Mcp-Method", "tools/call"}, false},
 		{"of a batch", batch, []string{"Mcp-Method", "tools/call"}, false},
 	} {
@@ -362,5 +364,48 @@ func TestLongNamesAreToldInPart(t *testing.T) {
 	_, body := f.do(t, f.post(t, "use", calling(1, strings.Repeat("ä", 4000))))
 	if seen := <-f.done; len(seen.Name) > mostTold+3 || !strings.HasSuffix(seen.Name, "ä…") || len(body) > 2000 {
 		t.Errorf("%q, an answer of %d bytes", seen.Name, len(body))
+	}
+}
+
+// TestNameThatTheBodyDoesNotHaveIsNotPassedOn holds that no upstream goes by a
+// field that nothing confirms.
+func TestNameThatTheBodyDoesNotHaveIsNotPassedOn(t *testing.T) {
+	t.Parallel()
+	names := make(chan []string, 1)
+	ts := serve(t, func(_ http.ResponseWriter, r *http.Request) { names <- r.Header["Mcp-Name"] })
+	f := judging(t, nil, ts.URL)
+	for body, want := range map[string]int{
+		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`: 0, `{"jsonrpc":"2.0","id":1,"method":"tasks/list"}`: 0, "[" + calling(1, "echo") + "]": 0, calling(1, "echo"): 1,
+	} {
+		if res, got := f.do(t, f.post(t, "use", body, "Mcp-Name", "echo")); res.StatusCode != 200 {
+			t.Fatalf("%s: %d %s", body, res.StatusCode, got)
+		}
+		if got := <-names; len(got) != want {
+			t.Errorf("%s: passed on with %q", body, got)
+		}
+	}
+}
+
+// TestURIIsToldWithoutWhatMayBeASecret holds that no password and no query of a
+// resource is in a log.
+func TestURIIsToldWithoutWhatMayBeASecret(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"postgres://me:hunter2@db/x?sig=hunter2": "postgres://db/x", "postgres://me:hun/ter2@db/x#hunter2": "postgres://db/x", "postgres://hunter2@db/x": "postgres://db/x", "postgres:/me:hunter2@db": "postgres:/db",
+		`postgres:\\me:hunter2@db`: `postgres:\\db`, "jdbc:x://me:hunter2@db": "jdbc:db", "jdbc:sqlserver://h;password=hunter2": "jdbc:sqlserver://h", "a://b%3fhunter2": "a://b", "a://b%3Fhunter2": "a://b", "a://b%23hunter2": "a://b",
+		"npm://registry/@scope/x": "npm://registry/@scope/x", "file:///a/b.txt": "file:///a/b.txt", "mailto:me@x": "mailto:me@x", "x": "x", "@": "@", ":@": ":@", "://@": "://", "\u0130%3f": "\u0130",
+	} {
+		if got := (subject{Resource, uri}).told(); got != want {
+			t.Errorf("%s: %s, want %s", uri, got, want)
+		}
+	}
+	if got := (subject{Tool, "a?b@c"}).told(); got != "a?b@c" {
+		t.Errorf("a tool: %s", got)
+	}
+	upstream, _ := recorder(t)
+	f := judging(t, nil, upstream)
+	f.do(t, f.post(t, "use", `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"postgres://me:hunter2@db/x?sig=hunter2"}}`))
+	if seen := <-f.done; seen.Name != "postgres://db/x" {
+		t.Errorf("%+v", seen)
 	}
 }

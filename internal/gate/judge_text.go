@@ -21,6 +21,28 @@ func short(s string) string {
 	return s[:end] + "…"
 }
 
+// told is the name as logs may have it: of a URI without what may be a secret, its
+// query, fragment, parameters and user.
+func (s subject) told() string {
+	if s.kind != Resource {
+		return s.name
+	}
+	uri, _, _ := cutAny(s.name, "?#;")
+	for _, encoded := range []string{"%3f", "%3F", "%23", "%3b", "%3B"} {
+		uri, _, _ = strings.Cut(uri, encoded)
+	}
+	scheme, rest, ok := strings.Cut(uri, ":")
+	at := strings.LastIndexByte(rest, '@')
+	if !ok || at < 0 {
+		return uri
+	}
+	slashes := len(rest) - len(strings.TrimLeft(rest, `/\`))
+	if user := rest[min(slashes, at):at]; strings.Contains(user, ":") || slashes > 0 && !strings.ContainsAny(user, `/\`) {
+		rest = rest[:min(slashes, at)] + rest[at+1:] // a password may have slashes
+	}
+	return scheme + ":" + rest
+}
+
 // what says what is denied. The names are the client's own, in its own message.
 func (no refusal) what() string {
 	if no.kind == "" {
