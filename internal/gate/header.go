@@ -17,14 +17,18 @@ var (
 		"authorization", "forwarded", "remote-user", "expect", "te", "trailer", "keep-alive", "connection", "transfer-encoding", "upgrade", "http2-settings",
 		"x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "fastly-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "x-azure-clientip", "x-azure-socketip",
 		"x-http-method", "x-http-method-override", "x-method-override", "x-rewrite-url", "x-url-scheme", "front-end-https",
-		"x-access-token", "x-id-token", "x-jwt-assertion", "x-email", "x-groups", "x-roles",
+		"x-access-token", "x-id-token", "x-jwt-assertion", "x-email", "x-group", "x-groups", "x-role", "x-roles", "x-sub", "x-login", "gap-auth", "x-gap-auth",
+		"x-logged-in-user", "x-api-user", "x-mcp-user", "x-grafana-user", "x-host", "x-client-cn", "x-azure-fdid",
 		"client-cert", "client-cert-chain", "x-client-cert", "x-client-dn", "x-client-verify", "x-arr-clientcert", "x-endpoint-api-userinfo", "x-apigateway-api-userinfo",
 	}
 	strippedPrefixes = []string{
-		"proxy-", "remote-", "x-remote-", "x-forwarded-", "x-original-", "x-user", "x-auth-request-", "x-auth-user", "x-authenticated-", "x-webauth-",
+		"proxy-", "remote-", "x-remote-", "x-forwarded-", "x-original-", "x-user", "x-auth-", "x-authenticated", "x-webauth-",
+		"x-forward-", "x-proxy-", "x-identity", "x-principal", "x-subject", "x-current-user", "x-sso-", "impersonate-", "x-impersonate-", "sm-", "iv-", "oam-",
 		"x-ms-client-principal", "x-ms-token-", "x-ms-user-", "x-ms-aad-", "x-goog-authenticated-", "x-goog-iap-", "x-amzn-oidc-", "x-amzn-mtls-", "cf-access-",
 		"x-authentik-", "x-pomerium-", "x-vouch-", "x-consumer-", "x-credential-", "x-ssl-", "ssl-client-", "x-tls-", "x-envoy-", "tailscale-user-", "x-saml-", "x-oidc-", "oidc-", "x-jwt-",
 	}
+	// notStripped are credentials by such names: a server does not believe them, but checks them.
+	notStripped = []string{"x-auth-token", "x-auth-key"}
 )
 
 // outgoing is what goes upstream of the header of r.
@@ -70,6 +74,9 @@ func staysBehind(name string) bool {
 		if c := name[i]; c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
 			return true
 		}
+	}
+	if slices.Contains(notStripped, name) {
+		return false
 	}
 	return slices.Contains(stripped, name) ||
 		slices.ContainsFunc(strippedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })

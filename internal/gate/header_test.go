@@ -20,7 +20,10 @@ const believedNames = `X-Forwarded-User X-Forwarded-Email X-Forwarded-Groups X-F
 	X-Remote-Extra-Scopes X-User X-User-Id X-UserInfo X-Username X-WEBAUTH-USER X-Original-URL X-Original-Host X-Original-Forwarded-For X-Rewrite-URL
 	X-Real-IP True-Client-IP X-Client-IP CF-Connecting-IP X-HTTP-Method-Override X-HTTP-Method X-Method-Override
 	X-Goog-Authenticated-User-Email X-Goog-Iap-Jwt-Assertion X-Amzn-Oidc-Data Cf-Access-Jwt-Assertion X-SSL-Client-S-DN SSL-Client-Verify
-	Proxy-Authorization Proxy-Connection Proxy-Foo Tailscale-User-Login X-Authentik-Username X-Pomerium-Jwt-Assertion X-Consumer-Username X-Envoy-Original-Path`
+	Proxy-Authorization Proxy-Connection Proxy-Foo Tailscale-User-Login X-Authentik-Username X-Pomerium-Jwt-Assertion X-Consumer-Username X-Envoy-Original-Path
+	X-Auth-Email X-Auth-Groups X-Auth-Roles X-Auth-Subject X-Auth-Username Impersonate-User Impersonate-Group Impersonate-Extra-Scopes X-Impersonate-User Sm-User Sm-Userdn
+	Iv-User Iv-Groups Iv-Creds Oam-Remote-User Oam-Groups X-Identity X-Principal X-Subject X-Sub Gap-Auth X-Gap-Auth X-Sso-User X-Current-User X-Logged-In-User X-Login
+	X-Authenticated X-Authenticated-Userid X-Role X-Group X-Mcp-User X-Api-User X-Grafana-User X-Proxy-User X-Forward-For X-Host X-Client-Cn X-Azure-Fdid`
 
 // spellings of a header that a server may take for it.
 func spellings(name string) []string {
@@ -112,7 +115,7 @@ func TestHeadersOfTheRequestItselfReachTheUpstream(t *testing.T) {
 		url, heard := witness(t)
 		f := stand(t, Options{Routes: []Route{{Path: "/mcp", Allow: true, Protocol: wire.up}}}, url).over(t, wire.down)
 		req := f.request(t, "POST", "/mcp", callEcho)
-		names := strings.Fields("Accept Cookie Last-Event-Id Mcp-Protocol-Version Traceparent X-Api-Key X-Request-Id User-Agent Accept-Language X-Auth-Token Range If-None-Match Idempotency-Key X-Idempotency-Key")
+		names := strings.Fields("Accept Cookie Last-Event-Id Mcp-Protocol-Version Traceparent X-Api-Key X-Auth-Key X-Mcp-Toolsets X-Client-Info X-Request-Id User-Agent Accept-Language X-Auth-Token Range If-None-Match Idempotency-Key X-Idempotency-Key")
 		for _, name := range names {
 			req.Header.Set(name, "own="+name)
 		}
