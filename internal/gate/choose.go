@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // route is a Route in use.
@@ -11,6 +12,7 @@ type route struct {
 	Route
 	upstreams []*upstream
 	turn      turn
+	signIn    sync.Once // its server's own was told of
 }
 
 // plain reports whether nothing is decided on the route but who may use it. It

@@ -18,7 +18,11 @@ import (
 // deliver sends the answer to the client, each piece as it comes.
 func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 	h := x.w.Header()
+	g.ownSignIn(x, res.Header)
 	x.answerHeader(h, res.Header)
+	if x.caller != nil {
+		callersOwn(h)
+	}
 	if res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified {
 		res.ContentLength, res.Body = -1, http.NoBody // a length of theirs is another answer's
 	}

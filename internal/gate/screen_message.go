@@ -30,6 +30,7 @@ func shelves() [4]shelf {
 type sieve struct {
 	allowed func(kind Kind, name string) bool
 	lists   bool // a message may be a list: what cannot be read is not shown
+	own     bool // whatever there is, is for one caller
 	log     *slog.Logger
 }
 
@@ -37,6 +38,7 @@ func (x *exchange) sieve(log *slog.Logger) *sieve {
 	return &sieve{
 		allowed: func(kind Kind, name string) bool { return x.route.Judge(kind, name, x.caller).Allowed },
 		lists:   x.message.mayList(),
+		own:     x.caller != nil,
 		log:     log.With("route", x.route.Path),
 	}
 }
@@ -46,7 +48,7 @@ func (x *exchange) sieve(log *slog.Logger) *sieve {
 func (s *sieve) message(raw []byte) ([]byte, error) {
 	text := bytes.TrimLeft(raw, " \t\r\n")
 	switch {
-	case len(text) == 0, !s.lists && !mayName(text):
+	case len(text) == 0, !s.lists && !s.matters(text):
 		return raw, nil
 	case text[0] == '[':
 		return s.batch(raw)
@@ -58,10 +60,10 @@ func (s *sieve) message(raw []byte) ([]byte, error) {
 	return s.unread(raw)
 }
 
-// mayName reports whether a message may have a member that matters, of any
+// matters reports whether a message may have a member that matters, of any
 // spelling: reading the answers of all calls would cost more.
-func mayName(text []byte) bool {
-	if bytes.Contains(text, []byte(`\u`)) {
+func (s *sieve) matters(text []byte) bool {
+	if bytes.Contains(text, []byte(`\u`)) || s.own && (bytes.Contains(text, []byte(`"cacheScope"`)) || bytes.Contains(text, []byte(`"ttlMs"`))) {
 		return true
 	}
 	for _, l := range shelves() {
@@ -136,7 +138,7 @@ func (s *sieve) result(result json.RawMessage) (json.RawMessage, bool) {
 	if err != nil {
 		return nil, false
 	}
-	listed, ok := false, true
+	listed, ok := s.own, true
 	for _, l := range shelves() {
 		list, has := members[l.member]
 		if jsonrpc.FoldedTwice(members, l.member) {
@@ -156,8 +158,8 @@ func (s *sieve) result(result json.RawMessage) (json.RawMessage, bool) {
 	return result, true
 }
 
-// private has a list that may be kept (MCP 2026-07-28, "Caching") kept for its
-// caller only: to another one another list would be shown.
+// private has what may be kept (MCP 2026-07-28, "Caching") kept for its caller only:
+// to another one another list would be shown, or nothing.
 func private(result json.RawMessage, members map[string]json.RawMessage) (json.RawMessage, bool) {
 	const scope, mine = "cacheScope", `"private"`
 	if jsonrpc.FoldedTwice(members, scope) {

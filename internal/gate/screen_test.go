@@ -55,6 +55,28 @@ func TestListsAreKnownByTheirShape(t *testing.T) {
 	}
 }
 
+func TestResultForACallerIsKeptForNobodyElse(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"id":1,"result":{"contents":[],"ttlMs":5,"cacheScope":"public"}}`:         `{"id":1,"result":{"contents":[],"ttlMs":5,"cacheScope":"private"}}`,
+		`{"id":1,"result":{"contents":[],"ttlMs":5}}`:                               `{"id":1,"result":{"cacheScope":"private","contents":[],"ttlMs":5}}`,
+		`{"id":1,"result":{"contents":[],"cacheS\u0063ope":"public"}}`:              `{"id":1,"result":{"contents":[],"cacheS\u0063ope":"private"}}`,
+		`{"id":1,"result":{"structuredContent":{"ttlMs":5,"cacheScope":"public"}}}`: "",
+		`{"id":1,"result":{"contents":[]}}`:                                         "",
+	} {
+		if want == "" {
+			want = in
+		}
+		for _, lists := range []bool{true, false} {
+			s := hiding(lists)
+			s.own = true
+			if got, err := s.message([]byte(in)); err != nil || string(got) != want {
+				t.Errorf("%s:\n got %s, %v\nwant %s", in, got, err, want)
+			}
+		}
+	}
+}
+
 // unreadableLists are such that no reader may be shown them, with the id whose
 // request can still be answered.
 func unreadableLists() map[string]string {
