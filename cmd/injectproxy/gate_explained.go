@@ -24,6 +24,7 @@ type gateExplanation struct {
 	File      string     `json:"file,omitempty"`
 	Line      int        `json:"line,omitempty"`
 	Upstreams []string   `json:"upstreams,omitempty"`
+	Host      string     `json:"host,omitempty"` // that they get in place of the client's
 	Mode      string     `json:"mode,omitempty"`
 	Needs     *gateNeeds `json:"needs,omitempty"` // of the route; nothing in it: any scope or role
 
@@ -143,7 +144,7 @@ func (q gateQuestion) message() []byte {
 
 // route fills in what the route says.
 func (e *gateExplanation) route(r config.GateRoute) {
-	e.Route, e.File, e.Line, e.Mode = r.Path, r.Pos.File, r.Pos.Line, r.Mode
+	e.Route, e.File, e.Line, e.Host, e.Mode = r.Path, r.Pos.File, r.Pos.Line, r.Host, r.Mode
 	e.Needs = &gateNeeds{r.Scopes, r.Roles}
 }
 
@@ -227,7 +228,7 @@ func (e *gateExplanation) print(w io.Writer) error {
 	for _, u := range e.Upstreams {
 		lines = append(lines, [2]string{"upstream", u})
 	}
-	lines = append(lines, [2]string{"mode", e.Mode})
+	lines = append(lines, [2]string{"host", e.Host}, [2]string{"mode", e.Mode})
 	if e.Needs != nil {
 		lines = append(lines, [2]string{"lets in", e.Needs.words("any scope or role")})
 	}

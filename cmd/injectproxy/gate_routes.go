@@ -27,7 +27,7 @@ func gateOptions(cfg *config.Gate) gate.Options {
 func gateRoutes(cfg *config.Gate) (routes []gate.Route) {
 	for _, r := range cfg.Routes {
 		routes = append(routes, gate.Route{
-			Path: r.Path, Upstreams: r.Upstreams, Protocol: r.Protocol, Timeout: r.Timeout, Mode: gateModes[r.Mode],
+			Path: r.Path, Upstreams: r.Upstreams, Protocol: r.Protocol, UpstreamHost: r.Host, Timeout: r.Timeout, Mode: gateModes[r.Mode],
 			Needs: gate.Needs{Scopes: r.Scopes, Roles: r.Roles}, Origins: r.Origins, Allow: r.Allow,
 			Tools: gateGrants(r.Tools), Resources: gateGrants(r.Resources), Prompts: gateGrants(r.Prompts),
 		})

@@ -55,6 +55,7 @@ type GateRoute struct {
 	Path      string     // absolute and clean; only "/" ends in a slash
 	Upstreams []*url.URL // at least one
 	Protocol  string     // "auto", "1.1", "2" or "h2c"
+	Host      string     // that the upstreams get; "": as the client sends it
 	Mode      string     // "strict", "optional" or "permissive"
 	Timeout   time.Duration
 

@@ -39,6 +39,7 @@ func (g *Gate) route(t *table) GateRoute {
 	r.Upstreams = g.upstreams(t, "upstream")
 	r.Protocol = t.enum("upstream_http", "auto", "1.1", "2", "h2c")
 	r.speaks(t)
+	r.Host = t.upstreamHost("upstream_host")
 	r.Mode = t.enum("mode", "strict", "optional", "permissive")
 	r.Timeout = t.duration("timeout", 0)
 	r.Scopes = g.Entra.scopes(t, "scopes")

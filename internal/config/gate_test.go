@@ -47,7 +47,7 @@ func TestGateHasItsDefaults(t *testing.T) {
 	r := g.Routes[0]
 	r.Pos.File, r.Tools[0].Pos.File = "", ""
 	got = fmt.Sprintf("%+v", r)
-	want = "{Pos::5 Path:/mcp Upstreams:[http://127.0.0.1:9000] Protocol:auto Mode:strict Timeout:0s Scopes:[access_as_user] Roles:[] Origins:[] Allow:false " +
+	want = "{Pos::5 Path:/mcp Upstreams:[http://127.0.0.1:9000] Protocol:auto Host: Mode:strict Timeout:0s Scopes:[access_as_user] Roles:[] Origins:[] Allow:false " +
 		"Tools:[{Pos::10 Pattern:cost Scopes:[cost.read] Roles:[]}] Resources:[] Prompts:[]}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -79,6 +79,7 @@ shim_client = "AA348f96-645d-4a2e-8c1d-000000000000"
 path = "/mcp"
 upstream = ["https://Server.example:443/x", "https://10.0.0.1:8443"]
 upstream_http = "2"
+upstream_host = "Localhost:9000"
 mode = "optional"
 timeout = "1m"
 scopes = ["api://mcp/a", "api://58348f96-645d-4a2e-8c1d-000000000000/b", "c"]
@@ -121,10 +122,10 @@ func TestGateKeepsWhatIsWritten(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	got = strings.ReplaceAll(fmt.Sprintf("%+v", g.Routes), g.File, "")
-	want = "[{Pos::20 Path:/mcp Upstreams:[https://server.example/x https://10.0.0.1:8443] Protocol:2 Mode:optional Timeout:1m0s Scopes:[a b c] Roles:[R] " +
+	want = "[{Pos::20 Path:/mcp Upstreams:[https://server.example/x https://10.0.0.1:8443] Protocol:2 Host:Localhost:9000 Mode:optional Timeout:1m0s Scopes:[a b c] Roles:[R] " +
 		"Origins:[https://app.example http://localhost:3000 vscode-webview://x] Allow:true " +
-		"Tools:[{Pos::31 Pattern:z* Scopes:[z] Roles:[Z]} {Pos::32 Pattern:a Scopes:[] Roles:[]}] Resources:[{Pos::34 Pattern:file:///* Scopes:[] Roles:[F]}] Prompts:[{Pos::36 Pattern:p Scopes:[p] Roles:[]}]} " +
-		"{Pos::37 Path:/ Upstreams:[http://[::1]:9000] Protocol:h2c Mode:strict Timeout:0s Scopes:[] Roles:[R] Origins:[] Allow:true Tools:[] Resources:[] Prompts:[]}]"
+		"Tools:[{Pos::32 Pattern:z* Scopes:[z] Roles:[Z]} {Pos::33 Pattern:a Scopes:[] Roles:[]}] Resources:[{Pos::35 Pattern:file:///* Scopes:[] Roles:[F]}] Prompts:[{Pos::37 Pattern:p Scopes:[p] Roles:[]}]} " +
+		"{Pos::38 Path:/ Upstreams:[http://[::1]:9000] Protocol:h2c Host: Mode:strict Timeout:0s Scopes:[] Roles:[R] Origins:[] Allow:true Tools:[] Resources:[] Prompts:[]}]"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

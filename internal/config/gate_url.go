@@ -125,6 +125,15 @@ func (t *table) hosts(key string) []string {
 	return hosts
 }
 
+// upstreamHost reads the Host that servers get; "" leaves the client's.
+func (t *table) upstreamHost(key string) string {
+	s := t.str(key, "")
+	if _, err := match.Authority(s); s != "" && (err != nil || strings.ContainsAny(s, "/*")) {
+		t.errorf(t.at(key), "%s: %s is not a host, with or without a port", key, show(s)).hint(`as the server knows itself: "localhost:9000" or "mcp.internal", no scheme, no *`)
+	}
+	return s
+}
+
 // origins reads the values of Origin that a route serves.
 func (t *table) origins(key string) []string {
 	var origins []string

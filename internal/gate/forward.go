@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -161,6 +162,7 @@ func (a *asking) ask(u *upstream) (res *http.Response, err error) {
 func (a *asking) attempt(u *upstream) *http.Request {
 	req := *a.req
 	req.URL = u.target(a.x.route, a.x.r.URL)
+	req.Host = cmp.Or(a.x.route.UpstreamHost, req.Host)
 	req.Body, req.GetBody, req.ContentLength = nil, nil, 0
 	switch {
 	case a.x.message != nil:
@@ -186,6 +188,7 @@ func whole(req *http.Request, raw []byte, again bool) {
 // receive has the other stages see to an answer of the upstream. Each may change
 // its header and its body; an error means that it must not go downstream.
 func (g *Gate) receive(x *exchange, res *http.Response) error {
+	g.overhear(x, res)
 	if err := g.bind(x, res); err != nil {
 		return err
 	}

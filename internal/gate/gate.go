@@ -47,9 +47,14 @@ type Route struct {
 	Upstreams []*url.URL    // http or https. A path takes the place of Path; without one the request's stays
 	Protocol  string        // towards them: auto, 1.1, 2 or h2c
 	Timeout   time.Duration // for the header of an answer; 0: none
-	Mode      Mode
-	Needs              // of every caller that shows a token
-	Origins   []string // allowed values of Origin; a request without one is allowed always
+
+	// UpstreamHost is what the upstreams get as Host. "" is what the client sent,
+	// which the gate has held against PublicURL and Hosts in any case.
+	UpstreamHost string
+
+	Mode    Mode
+	Needs            // of every caller that shows a token
+	Origins []string // allowed values of Origin; a request without one is allowed always
 
 	Tools, Resources, Prompts []Grant
 	Allow                     bool // what no Grant names is allowed, else denied

@@ -129,7 +129,8 @@ func (g *Gate) relocate(x *exchange, h http.Header) {
 		return
 	}
 	if to.Host != "" {
-		own := strings.EqualFold(to.Host, u.url.Host) || g.served[canonical(to.Host, to.Scheme)] || strings.EqualFold(to.Host, x.r.Host)
+		own := strings.EqualFold(to.Host, u.url.Host) || g.served[canonical(to.Host, to.Scheme)] ||
+			strings.EqualFold(to.Host, x.r.Host) || strings.EqualFold(to.Host, x.route.UpstreamHost)
 		if !own || to.Scheme != "http" && to.Scheme != "https" && to.Scheme != "" {
 			return
 		}

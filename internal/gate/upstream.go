@@ -34,6 +34,7 @@ const (
 type upstream struct {
 	url       *url.URL
 	transport *http.Transport
+	refuses   atomic.Bool // the log has said that it may refuse the clients' Host
 	inFlight  atomic.Int64
 	streams   atomic.Bool  // it speaks HTTP/2, as far as is known
 	failed    atomic.Int64 // when it could not be reached the last time, Unix ns; 0: it could
