@@ -75,6 +75,16 @@ func TestCredentialsAreReadStrictly(t *testing.T) {
 		"in the query, folded":     {nil, "?Access_Token=x", [3]int{400, 400, 400}},
 		"behind a semicolon":       {nil, "?x=1;access_token=x", [3]int{400, 400, 400}},
 		"in the query, empty":      {nil, "?access_token", [3]int{400, 400, 400}},
+		"in a list of the query":   {nil, "?access_token[]=x", [3]int{400, 400, 400}},
+		"in a map of the query":    {nil, "?a=b&access_token%5B0%5D=x", [3]int{400, 400, 400}},
+		"with a dot":               {nil, "?access.token=x", [3]int{400, 400, 400}},
+		"with a blank":             {nil, "?access+token=x", [3]int{400, 400, 400}},
+		"cut off at NUL":           {nil, "?access_token%00a=x", [3]int{400, 400, 400}},
+		"encoded twice":            {nil, "?access%255Ftoken=x", [3]int{400, 400, 400}},
+		"under another name":       {[]string{good}, "?t=" + canary, [3]int{400, 400, 400}},
+		"as a part, encoded":       {[]string{good}, "?t=x" + strings.ReplaceAll(canary, "-", "%2D") + "x", [3]int{400, 400, 400}},
+		"in the path":              {[]string{good}, "/x/" + canary, [3]int{400, 400, 400}},
+		"one more like it":         {nil, "?access_tokens=x&xaccess_token=x&a=%zz", [3]int{401, 200, 200}},
 	} {
 		for i, path := range []string{"/strict", "/optional", "/permissive"} {
 			req := f.request(t, http.MethodGet, path+tt.query, "")

@@ -31,12 +31,14 @@ var (
 	notStripped = []string{"x-auth-token", "x-auth-key"}
 )
 
-// outgoing is what goes upstream of the header of r.
+// outgoing is what goes upstream of the header of r. A field that holds what the
+// caller authenticates by, such as a cookie or a Referer, stays behind as a whole.
 func (g *Gate) outgoing(r *http.Request, plain bool) http.Header {
-	named := connectionNames(r.Header)
+	named, token := connectionNames(r.Header), shown(r.Header)
+	tells := func(value string) bool { return holds(value, token) }
 	h := make(http.Header, len(r.Header)+5)
 	for name, values := range r.Header {
-		if !staysBehind(name) && !slices.Contains(named, strings.ToLower(name)) {
+		if !staysBehind(name) && !slices.Contains(named, strings.ToLower(name)) && !slices.ContainsFunc(values, tells) {
 			h[name] = values
 		}
 	}

@@ -181,9 +181,12 @@ func TestTheCallersTokenNeverReachesTheUpstream(t *testing.T) {
 							req.Trailer["Authorization"] = []string{"Bearer " + canary}
 						}
 					}
-					for _, name := range strings.Fields("Proxy-Authorization X-Forwarded-Access-Token X_Authorization Authorization_ X-Access-Token authorization. X-Ms-Token-Aad-Access-Token") {
+					for _, name := range strings.Fields("Proxy-Authorization X-Forwarded-Access-Token X_Authorization Authorization_ X-Access-Token authorization. X-Ms-Token-Aad-Access-Token X-Api-Key X-Auth-Token X-Authorization Mcp-Param-X") {
 						req.Header[name] = []string{"Bearer " + canary}
 					}
+					req.Header["Cookie"] = []string{"a=b; access_token=" + canary}
+					req.Header["Referer"] = []string{"https://page.example/?access_token=" + strings.ReplaceAll(canary, "-", "%2d")}
+					req.Header["Sec-Websocket-Protocol"] = []string{"mcp", "bearer." + canary}
 					res, _ := f.do(t, req)
 					if got := heard(); res.StatusCode != 200 || strings.Contains(got, canary) || !strings.Contains(got, method+" "+path) {
 						t.Errorf("%s %s: %s, the upstream saw\n%s", method, path, res.Status, got)
