@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 	if x.r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // there is nobody to answer
 	}
-	g.o.Log.Debug("upstream failed", "route", x.route.Path, "error", loggable(err))
+	g.o.Log.Debug("upstream failed", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
 	broken, ok := x.body.problem()
 	switch {
 	case ok:
@@ -26,6 +27,7 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 	case errors.Is(err, errLate):
 		x.refuse(late(x.route.Timeout, sent))
 	case sent:
+		a.u.trouble.warn("an MCP server broke off without an answer", err)
 		x.refuse(answer{
 			status: http.StatusBadGateway, kind: "upstream-failed",
 			title:  "The MCP server broke off without an answer",
@@ -36,7 +38,7 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 			status: http.StatusBadGateway, kind: "upstream-unreachable", retryAfter: restAfterFailure,
 			title:  "The MCP server cannot be reached",
 			detail: "nothing was sent to it",
-			hint:   "Try again in a moment; the log of the gate has the reason at level debug",
+			hint:   "Try again in a moment; the log of the gate has the reason",
 		})
 	}
 }
@@ -89,8 +91,26 @@ func loggable(err error) string {
 		errors.Is(err, context.Canceled) || errors.Is(err, http.ErrAbortHandler) || errors.Is(err, errLate) || errors.Is(err, errAgain) || unreached(err) {
 		return err.Error()
 	}
+	if why := insecure(err); why != nil {
+		return why.Error()
+	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
 	return fmt.Sprintf("%T", err)
+}
+
+// insecure is what of err says why there is no TLS with an upstream; nil: it does
+// not.
+func insecure(err error) error {
+	if why, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return why
+	}
+	if why, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return errors.New("tls: " + why.Msg) // it also has the bytes
+	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return http.ErrSchemeMismatch
+	}
+	return nil
 }

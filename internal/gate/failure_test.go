@@ -1,10 +1,14 @@
 package gate
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -60,6 +64,59 @@ func TestACallThatWasNotSentIsNotLate(t *testing.T) {
 	}
 }
 
+// TestTheLogSaysWhichUpstreamFailsAndWhy holds that it does so without being told
+// to, and not once for each request.
+func TestTheLogSaysWhichUpstreamFailsAndWhy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var lines bytes.Buffer
+		breaks := false
+		o := Options{Routes: []Route{{Path: "/", Allow: true}}, Log: slog.New(slog.NewTextHandler(&lines, nil))}
+		f := inside(t, o, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if breaks {
+				panic(http.ErrAbortHandler)
+			}
+		})
+		u := f.routes[0].upstreams[0]
+		u.transport.DisableKeepAlives = true
+		works := u.transport.DialContext
+		fails := func(context.Context, string, string) (net.Conn, error) {
+			return nil, &errUnreached{&net.DNSError{Err: "no such host", Name: "mcp.internal", IsNotFound: true}}
+		}
+		says := func(status int, want ...string) {
+			t.Helper()
+			lines.Reset()
+			res, body := f.do(t, f.request(t, "PUT", "/", "x"))
+			said := lines.String()
+			if res.StatusCode != status || len(want) == 0 && said != "" || strings.Contains(body, "mcp.internal") {
+				t.Errorf("%s, %s; said %q", res.Status, body, said)
+			}
+			for _, w := range want {
+				if strings.Count(said, "\n") != 1 || !strings.Contains(said, w) {
+					t.Errorf("said %q, want %s", said, w)
+				}
+			}
+			if done := <-f.done; done.Upstream != u.url.Host {
+				t.Errorf("told of %+v", done)
+			}
+		}
+		says(200)
+		u.transport.DialContext = fails
+		says(502, "level=WARN", "route=/ ", "upstream="+u.url.Host, "no such host")
+		says(502)
+		time.Sleep(troublePause)
+		says(502, "level=WARN")
+		u.transport.DialContext = works
+		says(200, "level=INFO", "again", "upstream="+u.url.Host)
+		says(200)
+		time.Sleep(troublePause)
+		breaks = true
+		says(502, "level=WARN", "broke off", "EOF")
+		says(502)
+	})
+}
+
 func TestAnAnswerThatIsWithheldSaysWhy(t *testing.T) {
 	t.Parallel()
 	f := open(t, Options{}, "mcp.example", nobody)
@@ -104,6 +161,9 @@ func TestALogHasNothingOfWhatWasRead(t *testing.T) {
 		{errAgain, errAgain.Error()},
 		{context.Canceled, "context canceled"},
 		{&errUnreached{errors.New("refused")}, "refused"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "certificate signed by unknown authority"},
+		{fmt.Errorf("%s: %w", canary, tls.RecordHeaderError{Msg: "no TLS", RecordHeader: [5]byte([]byte(canary))}), "tls: no TLS"},
+		{fmt.Errorf("%s: %w", canary, http.ErrSchemeMismatch), http.ErrSchemeMismatch.Error()},
 	} {
 		if got := loggable(c.err); !strings.HasSuffix(got, c.want) || strings.Contains(got, canary) {
 			t.Errorf("%v is logged as %q, want %q", c.err, got, c.want)

@@ -51,7 +51,7 @@ func (g *Gate) forward(x *exchange) {
 		res.Body.Close()
 		from.Close()
 	}()
-	x.upstream, x.seen.Upstream = u, u.url.Host
+	x.upstream = u
 	if broken, ok := x.body.problem(); ok {
 		x.refuse(broken) // what the upstream says to a part of the body is no answer
 		return
@@ -124,16 +124,17 @@ func (a *asking) send() (*http.Response, *upstream, error) {
 	var err error
 	for _, u := range a.x.candidates(time.Now()) {
 		a.x.seen.Attempts++
+		a.x.seen.Upstream = u.url.Host
 		var res *http.Response
 		if res, err = a.ask(u); err == nil {
-			u.failed.Store(0)
+			u.reached()
 			return res, u, nil
 		}
 		if a.req.Context().Err() != nil || a.sent.Load() && !unreached(err) {
 			return nil, nil, err
 		}
 		a.sent.Store(false)
-		u.failed.Store(time.Now().UnixNano())
+		u.unreachable(err)
 	}
 	return nil, nil, err
 }

@@ -104,7 +104,7 @@ func TestWithoutAnyUpstreamTheAnswerSaysThatNothingWasSent(t *testing.T) {
 	if res.StatusCode != 502 || res.Header.Get("Retry-After") != "5" || !strings.Contains(body, `"id":1`) || !strings.Contains(body, "nothing was sent") {
 		t.Errorf("%s, %v, %s", res.Status, res.Header, body)
 	}
-	if done := <-f.done; done.Attempts != 2 || done.Upstream != "" || done.Late || done.Problem == "" {
+	if done := <-f.done; done.Attempts != 2 || done.Upstream != urls(t, nobody)[0].Host || done.Late || done.Problem == "" {
 		t.Errorf("told of %+v", done)
 	}
 }

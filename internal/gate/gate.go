@@ -121,7 +121,7 @@ type Request struct {
 	Denied  string // why not, a word of Denials; "" if it was passed on
 	Problem string // title of the answer that the gate gave itself; "" if the upstream answered
 
-	Upstream string // host:port that answered, "" if none did
+	Upstream string // host:port that was asked last, "" if none was
 	Attempts int    // upstreams that were asked
 	Lost     bool   // the upstream does not know a session that it had given
 	Late     bool   // the upstream did not answer in time, or the client left after it had been asked

@@ -38,11 +38,13 @@ type upstream struct {
 	inFlight  atomic.Int64
 	streams   atomic.Bool  // it speaks HTTP/2, as far as is known
 	failed    atomic.Int64 // when it could not be reached the last time, Unix ns; 0: it could
+	trouble   trouble
 }
 
 func (g *Gate) upstreams(r Route) (all []*upstream) {
 	for _, u := range r.Upstreams {
 		one := &upstream{url: u, transport: newTransport(g.o.Upstream, r.Protocol)}
+		one.trouble.log = g.o.Log.With("route", r.Path, "upstream", u.Host)
 		one.streams.Store(!one.transport.Protocols.HTTP1())
 		all = append(all, one)
 	}

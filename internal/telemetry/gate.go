@@ -31,7 +31,7 @@ type GateRequest struct {
 	Reason  string // why not, of a fixed set of words; "" if it was passed on
 	Problem string // title of what the gate answered itself, "" for what the upstream did
 
-	Upstream string // host:port that answered
+	Upstream string // host:port that was asked last
 	Attempts int    // upstreams that were asked
 	Lost     bool   // the upstream did not know a session that it had given
 	Late     bool   // it was passed on and not answered in time
