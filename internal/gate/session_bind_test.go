@@ -67,12 +67,11 @@ func TestComplaintIsUnderstoodHoweverItComes(t *testing.T) {
 		for name, by := range map[string]func(io.Reader) io.Reader{
 			"bytes": iotest.OneByteReader, "halves": iotest.HalfReader, "all": func(r io.Reader) io.Reader { return r },
 		} {
-			times := 0
-			c := &complaint{ReadCloser: io.NopCloser(by(strings.NewReader(said)))}
-			c.lost = func() { times++ }
-			got, err := io.ReadAll(c)
-			if want := map[bool]int{false: 1}[said == "it is too late"]; string(got) != said || err != nil || times != want {
-				t.Errorf("%q by %s: %q, %v, lost %d times", said, name, got, err, times)
+			res := &http.Response{Header: http.Header{}, Body: io.NopCloser(by(strings.NewReader(said)))}
+			lost := complains(res)
+			got, err := io.ReadAll(res.Body)
+			if lost != (said != "it is too late") || string(got) != said || err != nil {
+				t.Errorf("%q by %s: %q, %v, lost: %v", said, name, got, err, lost)
 			}
 		}
 	}
