@@ -12,7 +12,8 @@ import (
 
 const (
 	mostBatch = 1000    // messages of a batch
-	mostName  = 8 << 10 // bytes of a name or URI
+	mostNamed = 10_000  // names and URIs in a body
+	mostName  = 8 << 10 // bytes of one
 )
 
 // message is what the body of a POST says.
@@ -51,6 +52,7 @@ var (
 	errFolded = errors.New("a name in it is one of JSON-RPC or MCP but for its case, or for what cannot be seen around it")
 	errParams = errors.New("its params do not say, in the one way that every reader reads alike, what they are about")
 	errName   = errors.New("the name or URI in it is too long, or has characters that none has")
+	errNamed  = errors.New("it names more than 10000 resources")
 	errMethod = errors.New("its method is one of MCP but for its case, or for space around it")
 )
 
@@ -74,9 +76,13 @@ func parse(raw []byte) (*message, error) {
 			m.ids = append(m.ids, one.ID)
 		}
 	}
+	named := 0
 	for i := range m.calls {
 		if err := m.calls[i].read(); err != nil {
 			return m, err
+		}
+		if named += len(m.calls[i].about); named > mostNamed {
+			return m, errNamed
 		}
 	}
 	return m, nil
@@ -85,11 +91,8 @@ func parse(raw []byte) (*message, error) {
 // elements returns the messages of a batch. They are counted before they are
 // read.
 func elements(batch []byte) (all []jsonrpc.Message, err error) {
-	var bodies []json.RawMessage
-	if err := json.Unmarshal(batch, &bodies); err != nil {
-		return nil, err
-	}
-	if len(bodies) == 0 || len(bodies) > mostBatch {
+	bodies, err := jsonrpc.Elements(batch, mostBatch)
+	if err != nil || len(bodies) == 0 {
 		return nil, errBatch
 	}
 	for _, b := range bodies {

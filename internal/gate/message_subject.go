@@ -75,8 +75,8 @@ func subscriptions(params json.RawMessage) (all []subject, err error) {
 	if list == nil || string(list) == "null" {
 		return nil, nil
 	}
-	var uris []json.RawMessage
-	if json.Unmarshal(list, &uris) != nil || len(uris) > mostBatch {
+	uris, err := jsonrpc.Elements(list, mostBatch)
+	if err != nil {
 		return nil, errParams
 	}
 	for _, raw := range uris {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -83,8 +84,19 @@ func hostileMessages() map[string]string {
 		"notifications by case":       `{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"Notifications":{"resourceSubscriptions":["u"]}}}`,
 		"name and name with NUL":      call(`{"name\u0000":"secret","name":"echo"}`), "name and name with a blank": call(`{"name ":"secret","name":"echo"}`), "method with NUL in its name": `{"jsonrpc":"2.0","id":7,"method\u0000":"tools/call","method":"ping","params":{"name":"secret"}}`,
 		"params with NUL in their name": `{"jsonrpc":"2.0","id":7,"method":"ping","params\u0000":{"name":"secret"}}`, "uri with NUL in its name": `{"jsonrpc":"2.0","id":7,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p","uri\u0000":"u"}}}`,
-		"uri and URI": `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a","URI":"b"}}`,
+		"members without end": call(`{"name":"echo"` + manyMembers(20_000) + `}`), "resources without end": `[` + strings.TrimSuffix(strings.Repeat(`{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[`+strings.TrimSuffix(strings.Repeat(`"a:b",`, 999), ",")+`]}}},`, 11), ",") + `]`,
+		"batch of numbers": `[` + strings.Repeat("1,", 5000) + `1]`,
+		"uri and URI":      `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a","URI":"b"}}`,
 	}
+}
+
+// manyMembers are n members of an object, each with a comma before it.
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%x":1`, i)
+	}
+	return b.String()
 }
 
 func TestMessageThatReadersReadDifferentlyIsNone(t *testing.T) {

@@ -3,6 +3,7 @@ package jsonrpc
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"testing"
 	"unicode/utf8"
 )
@@ -24,6 +25,10 @@ func FuzzParse(f *testing.F) {
 		}
 		if members, err := Object(b); (err == nil) != (membersOf(b) != nil) || len(members) != len(membersOf(b)) {
 			t.Fatalf("as an object: %q, %v", members, err)
+		}
+		want, isArray := elements(b)
+		if got, err := Elements(b, len(b)); (err == nil) != isArray || !slices.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Fatalf("elements %q, %v, want %q", got, err, want)
 		}
 		if err != nil {
 			if m.Kind != 0 || m.ID != nil || m.Method != "" {

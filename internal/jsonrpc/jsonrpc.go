@@ -89,8 +89,8 @@ func ParseBatch(b []byte) ([]Message, error) {
 }
 
 // Object returns the members of an object, such as the params of a message. Names
-// are compared exactly, and one that occurs twice is an error. The values are as
-// they stand in b.
+// are compared exactly, and one that occurs twice is an error, as are more than
+// 10,000. The values are as they stand in b.
 func Object(b []byte) (map[string]json.RawMessage, error) {
 	if b = bytes.TrimLeft(b, " \t\r\n"); !utf8.Valid(b) || !json.Valid(b) || b[0] != '{' {
 		return nil, errors.New("jsonrpc: not an object")
@@ -158,27 +158,21 @@ func Text(raw json.RawMessage) (s string, ok bool) {
 // object returns the members of the object b, which is valid JSON. The values
 // are as they stand in b, without the space around them.
 func object(b []byte) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	if _, err := d.Token(); err != nil { // the brace
-		return nil, err
-	}
-	members := map[string]json.RawMessage{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, err
+	n := 0
+	for range pairs(b) {
+		if n++; n > mostMembers {
+			return nil, errMembers
 		}
-		name, _ := t.(string) // valid JSON has nothing else here
-		if _, ok := members[name]; ok {
+	}
+	all := make(map[string]json.RawMessage, n)
+	for at, value := range pairs(b) {
+		name := nameIn(b, at)
+		if _, ok := all[name]; ok {
 			return nil, errors.New("jsonrpc: a name occurs twice in the message")
 		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		members[name] = value
+		all[name] = bytes.Clone(b[value.From:value.To]) // the caller may use b again
 	}
-	return members, nil
+	return all, nil
 }
 
 // ErrorBody returns the response that answers the request of the given id with

@@ -1,7 +1,6 @@
 package jsonrpc
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"unicode"
@@ -14,15 +13,9 @@ type Place struct{ From, To int }
 // MemberAt returns where the value of the last member of that name stands in an
 // object, which must be valid JSON.
 func MemberAt(object []byte, name string) (at Place) {
-	d := json.NewDecoder(bytes.NewReader(object))
-	_, _ = d.Token() // the brace
-	for d.More() {
-		member, err := d.Token()
-		if err != nil {
-			return at
-		}
-		if v := nextAt(d); member == name {
-			at = v
+	for member, value := range pairs(object) {
+		if nameIn(object, member) == name {
+			at = value
 		}
 	}
 	return at
@@ -31,20 +24,10 @@ func MemberAt(object []byte, name string) (at Place) {
 // ElementsAt returns where the elements of an array stand, which must be valid
 // JSON.
 func ElementsAt(array []byte) (all []Place) {
-	d := json.NewDecoder(bytes.NewReader(array))
-	_, _ = d.Token() // the bracket
-	for d.More() {
-		all = append(all, nextAt(d))
+	for at := range each(array) {
+		all = append(all, at)
 	}
 	return all
-}
-
-// nextAt reads one value of valid JSON and returns where it stands.
-func nextAt(d *json.Decoder) Place {
-	var v json.RawMessage
-	_ = d.Decode(&v) // of valid JSON it cannot fail
-	to := int(d.InputOffset())
-	return Place{to - len(v), to}
 }
 
 // FoldedTwice reports whether members have a name that only careless readers take
