@@ -121,7 +121,7 @@ func (c *call) read() (err error) {
 		return err
 	}
 	for _, s := range c.about {
-		if len(s.name) > mostName || strings.ContainsFunc(s.name, nameless) {
+		if len(s.name) > mostName || strings.ContainsFunc(s.name, nameless) || s.kind != Resource && hides(s.name) {
 			return errName
 		}
 	}
@@ -131,3 +131,9 @@ func (c *call) read() (err error) {
 // nameless are characters that are read differently: one that ends a string for
 // some, and the one that stands for what could not be decoded.
 func nameless(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+
+// hides reports whether the name of a tool or prompt has what cannot be seen at its
+// ends or within, which careless servers leave out. Of URIs see [ambiguous].
+func hides(name string) bool {
+	return strings.TrimFunc(name, blank) != name || strings.ContainsFunc(name, func(r rune) bool { return unicode.Is(unicode.Cf, r) })
+}

@@ -85,6 +85,7 @@ func hostileMessages() map[string]string {
 		"name and name with NUL":      call(`{"name\u0000":"secret","name":"echo"}`), "name and name with a blank": call(`{"name ":"secret","name":"echo"}`), "method with NUL in its name": `{"jsonrpc":"2.0","id":7,"method\u0000":"tools/call","method":"ping","params":{"name":"secret"}}`,
 		"params with NUL in their name": `{"jsonrpc":"2.0","id":7,"method":"ping","params\u0000":{"name":"secret"}}`, "uri with NUL in its name": `{"jsonrpc":"2.0","id":7,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p","uri\u0000":"u"}}}`,
 		"members without end": call(`{"name":"echo"` + manyMembers(20_000) + `}`), "resources without end": `[` + strings.TrimSuffix(strings.Repeat(`{"jsonrpc":"2.0","id":7,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[`+strings.TrimSuffix(strings.Repeat(`"a:b",`, 999), ",")+`]}}},`, 11), ",") + `]`,
+		"name with a blank before it": call(`{"name":" echo"}`), "name with a hard blank behind it": call(`{"name":"echo\u00a0"}`), "name with a blank of no width": call(`{"name":"ec\u200bho"}`),
 		"batch of numbers": `[` + strings.Repeat("1,", 5000) + `1]`,
 		"uri and URI":      `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a","URI":"b"}}`,
 	}
