@@ -30,7 +30,7 @@ func TestElementsAreThoseOfTheArray(t *testing.T) {
 // objectOf returns one of n members.
 func objectOf(n int) string {
 	var b strings.Builder
-	b.WriteString(`{"a":{}`)
+	b.WriteString(`{"first":{}`)
 	for i := 1; i < n; i++ {
 		fmt.Fprintf(&b, `,"%x":1`, i)
 	}
@@ -52,7 +52,7 @@ func TestLargeMessageTakesLittleMoreThanItsText(t *testing.T) {
 	if n > 5_000 {
 		t.Errorf("%v allocations", n)
 	}
-	all, err := Object([]byte(strings.Replace(objectOf(mostMembers), "a", "z", 1)))
+	all, err := Object([]byte(objectOf(mostMembers)))
 	if err != nil || len(all) != mostMembers {
 		t.Errorf("%d members, %v", len(all), err)
 	}
