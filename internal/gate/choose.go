@@ -54,6 +54,9 @@ func (g *Gate) choose(x *exchange) bool {
 		return false
 	}
 	x.seen.Route = x.route.Path
+	if g.hasSession(x) {
+		x.seen.Path = x.route.Path // the rest is as good as a password
+	}
 	g.begin(x)
 	return g.originAllowed(x) && x.takesMethod()
 }

@@ -31,6 +31,7 @@ const (
 	byHeader   = "header"   // its id, on one route
 	byQuery    = "query"    // its id in the URL of the older transport
 	byEndpoint = "endpoint" // that URL as a whole
+	byPart     = "part"     // a segment or value of it
 )
 
 func keyOf(kind, route, id string) sessionKey {
@@ -47,6 +48,10 @@ func ownerOf(c *verify.Caller) owner {
 	return owner{c.Tenant, c.Object}
 }
 
+// everybody owns what the URLs of several callers' sessions have in common, and
+// what is thus no id.
+var everybody = owner{object: "everybody"}
+
 // Sessions returns how many sessions are known.
 func (g *Gate) Sessions() int { return g.sessions.count() }
 
@@ -54,6 +59,7 @@ func (g *Gate) Sessions() int { return g.sessions.count() }
 type mark struct {
 	key  sessionKey
 	must bool // it names one: if that is unknown, the request is refused
+	part bool // it may be the id of one, of that server
 }
 
 // bound finds the session that the request names, and whether it is the caller's.
@@ -84,6 +90,9 @@ func (g *Gate) bound(x *exchange) bool {
 func (g *Gate) join(x *exchange, m mark) bool {
 	caller := ownerOf(x.caller)
 	t, found, err := g.sessions.find(x.r.Context(), m.key)
+	if m.part && err == nil && (!found || t.owner == everybody || x.route.upstreamAt(t.upstream) == nil) {
+		return true
+	}
 	if err == nil && found && t.owner == (owner{}) && caller != t.owner {
 		t, err = g.sessions.bind(x.r.Context(), m.key, tenure{caller, t.upstream}) // nobody's until now
 	}

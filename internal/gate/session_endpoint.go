@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/injectproxy/injectproxy/internal/eventstream"
@@ -32,7 +33,7 @@ func (g *Gate) watchEndpoint(x *exchange, res *http.Response) {
 // beginAt begins the session whose messages go to the URL at, and returns what
 // ends it.
 func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
-	key, ok := endpointAt(x.r, at)
+	key, ids, ok := endpointAt(x.r, at)
 	if !ok {
 		return func() {}, nil
 	}
@@ -44,21 +45,53 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 		g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
 		return nil, errShared
 	}
-	return func() { g.forget(x, key) }, nil
+	keys := []sessionKey{key}
+	for _, id := range ids {
+		if mine, err = g.takePart(x, partKey(id)); err != nil {
+			return nil, err
+		}
+		if mine {
+			keys = append(keys, partKey(id))
+		}
+	}
+	return func() {
+		for _, k := range keys {
+			g.forget(x, k)
+		}
+	}, nil
+}
+
+// takePart binds what may be the id in a URL to the caller. It is false if the
+// sessions of others have it, too: then it is none.
+func (g *Gate) takePart(x *exchange, key sessionKey) (mine bool, err error) {
+	t, found, err := g.sessions.find(x.r.Context(), key)
+	switch {
+	case err != nil:
+		return false, err
+	case !found || t.owner == ownerOf(x.caller):
+		return g.take(x, key)
+	case t.owner != everybody:
+		g.forget(x, key)
+		_, err = g.sessions.bind(x.r.Context(), key, tenure{everybody, t.upstream})
+	}
+	return false, err
 }
 
 // endpointAt returns the key of the session whose messages go to the URL at, as
-// the answer to r says. It is false if that names no session.
-func endpointAt(r *http.Request, at string) (sessionKey, bool) {
+// the answer to r says, and what else in it may be an id, beside what r had itself.
+// It is false if that names no session.
+func endpointAt(r *http.Request, at string) (key sessionKey, ids []string, ok bool) {
 	u, err := r.URL.Parse(at)
 	if err != nil {
-		return sessionKey{}, false
+		return sessionKey{}, nil, false
 	}
+	asked := idsIn(r.URL)
 	id, ok := queryID(u.RawQuery)
+	ids = slices.DeleteFunc(idsIn(u), func(p string) bool { return p == id || slices.Contains(asked, p) })
 	if ok && id != "" {
-		return keyOf(byQuery, "", id), true
+		return keyOf(byQuery, "", id), ids, true
 	}
-	return endpointKey(u), u.RawQuery != "" || u.Path != r.URL.Path
+	return endpointKey(u), ids, u.RawQuery != "" || u.Path != r.URL.Path
 }
 
 // endpoint is the body of a stream whose first event may begin a session. What

@@ -173,6 +173,87 @@ func TestEndpointWithoutAnIDBelongsToItsCaller(t *testing.T) {
 	}
 }
 
+// TestIDInAURLIsAnothersHoweverTheURLIsSpelled holds for servers that have it in the
+// path, or under a name of their own, and that it is told to nobody.
+func TestIDInAURLIsAnothersHoweverTheURLIsSpelled(t *testing.T) {
+	t.Parallel()
+	for at, spelled := range map[string][]string{
+		"/mcp/messages/s3cr3t":     {"/mcp/messages/s3cr3t", "/mcp/messages/s3cr3t?x=1", "/mcp/messages/s3cr3t/", "/mcp/messages/s3cr3t;a", "/mcp/messages/s3cr3t/x", "/mcp/s3cr3t"},
+		"/mcp/messages?sid=s3cr3t": {"/mcp/messages?sid=s3cr3t", "/mcp/messages?sid=s3cr3t&x=1", "/mcp/messages?x;sid=s3cr3t", "/mcp/messages?sid=s3cr3%74", "/mcp/messages/?SID=s3cr3t", "/mcp/messages?s3cr3t"},
+	} {
+		f := among(t, older(t, always(at), func(*http.Request) {}).URL)
+		f.hold(t, alice)
+		for _, to := range spelled {
+			for _, who := range []string{bob, ""} {
+				if got := f.postTo(t, who, to); got != http.StatusNotFound {
+					t.Errorf("%q posts to %s of %s: %d", who, to, at, got)
+				}
+				if r := <-f.done; r.Path != "/mcp" {
+					t.Errorf("told of %s", r.Path)
+				}
+			}
+			if got := f.postTo(t, alice, to); got != http.StatusAccepted {
+				t.Errorf("its owner posts to %s of %s: %d", to, at, got)
+			}
+			if r := <-f.done; r.Path != "/mcp" {
+				t.Errorf("told of %s", r.Path)
+			}
+		}
+	}
+}
+
+// TestWhatURLsOfSeveralSessionsHaveInCommonIsNoID holds for what the server adds to
+// each, and for what a stream was asked for with.
+func TestWhatURLsOfSeveralSessionsHaveInCommonIsNoID(t *testing.T) {
+	t.Parallel()
+	ids := make(chan string, 3)
+	f := among(t, older(t, func() string { return "/mcp/messages?v=2024-11-05&sid=" + <-ids }, func(*http.Request) {}).URL)
+	for i, who := range []string{alice, bob, alice} {
+		ids <- []string{"one-111", "two-222", "three-333"}[i]
+		f.hold(t, who)
+	}
+	for _, c := range []struct {
+		who, to string
+		status  int
+	}{
+		{alice, "/mcp/messages?v=2024-11-05&sid=one-111", 202}, {bob, "/mcp/messages?v=2024-11-05&sid=two-222", 202}, {alice, "/mcp/messages?v=2024-11-05&sid=three-333", 202},
+		{"", "/mcp?v=2024-11-05", 202}, {bob, "/mcp/messages?sid=one-111", 404}, {alice, "/mcp/messages?v=2024-11-05&sid=two-222", 404},
+	} {
+		if got := f.postTo(t, c.who, c.to); got != c.status {
+			t.Errorf("%q posts to %s: %d, want %d", c.who, c.to, got, c.status)
+		}
+	}
+	r, _ := http.NewRequest(http.MethodGet, "http://gate/mcp/team-42?tenant=corp-0001", nil)
+	if _, ids, ok := endpointAt(r, "/mcp/team-42/in?tenant=corp-0001&sid=s3cr3t"); !ok || len(ids) != 1 || ids[0] != "s3cr3t" {
+		t.Errorf("what it was asked for with is taken for an id: %q", ids)
+	}
+}
+
+// TestUnknownIDInAQueryDoesNothing holds on plain routes, also for a body that is not
+// read there: a server that knows the id would act for its caller.
+func TestUnknownIDInAQueryDoesNothing(t *testing.T) {
+	t.Parallel()
+	upstream, got := recorder(t)
+	f := stand(t, Options{}, upstream)
+	for name, change := range map[string]func(*http.Request){
+		"JSON": func(*http.Request) {}, "chunked": func(r *http.Request) { r.ContentLength = -1 }, "text": func(r *http.Request) { r.Header.Set("Content-Type", "text/json") },
+		"no type": func(r *http.Request) { r.Header.Del("Content-Type") }, "post": func(r *http.Request) { r.Method = "post" },
+		"long": func(r *http.Request) {
+			long := callEcho + strings.Repeat(" ", peeked)
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(long)), int64(len(long))
+		},
+	} {
+		req := f.request(t, http.MethodPost, "/messages?sessionId=victim", callEcho)
+		change(req)
+		if res, body := f.do(t, req); res.StatusCode != http.StatusNotFound || len(got) > 0 {
+			t.Errorf("%s: %d %s", name, res.StatusCode, body)
+		}
+	}
+	if res, _ := f.do(t, f.request(t, http.MethodGet, "/page?sessionId=mine", "")); res.StatusCode != http.StatusOK {
+		t.Errorf("a GET of something else: %d", res.StatusCode)
+	}
+}
+
 func TestQueriesOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	f := among(t, numbering(t, always("one")).URL)

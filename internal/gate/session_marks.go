@@ -3,29 +3,64 @@ package gate
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // marks returns what names a session in the request, false if that can be read in
-// more than one way.
+// more than one way. An id in the query of what may be a message has to be known:
+// a server that knows it acts for its caller.
 func (x *exchange) marks() (all []mark, ok bool) {
 	id, ok := headerID(x.r.Header)
 	if !ok {
 		return nil, false
 	}
 	if id != "" {
-		all = append(all, mark{keyOf(byHeader, x.route.Path, id), true})
+		all = append(all, mark{key: keyOf(byHeader, x.route.Path, id), must: true})
 	}
-	id, ok = queryID(x.r.URL.RawQuery)
-	switch {
-	case !ok:
+	if id, ok = queryID(x.r.URL.RawQuery); !ok {
 		return nil, false
-	case id != "":
-		all = append(all, mark{keyOf(byQuery, "", id), x.message.legible()})
-	case x.r.Method == http.MethodPost:
-		all = append(all, mark{endpointKey(x.r.URL), false})
 	}
-	return all, true
+	if id != "" {
+		all = append(all, mark{key: keyOf(byQuery, "", id), must: x.mayCall()})
+	}
+	return append(all, x.endpointMarks()...), true
+}
+
+// mayCall reports whether the request may bring a message to a server of the older
+// transport. On a plain route it need not, but what was not read there may.
+func (x *exchange) mayCall() bool {
+	if !strings.EqualFold(x.r.Method, http.MethodPost) {
+		return false
+	}
+	return x.message.legible() || x.message == nil && (len(x.r.Header["Content-Type"]) == 0 || isOf(x.r.Header, "json"))
+}
+
+// acts reports whether the request may do something.
+func (x *exchange) acts() bool {
+	return x.r.Method != http.MethodGet && x.r.Method != http.MethodHead && x.r.Method != http.MethodOptions
+}
+
+// endpointMarks are what names a session of the older transport in the URL, beside
+// an id that is known as such.
+func (x *exchange) endpointMarks() (all []mark) {
+	if !x.acts() {
+		return nil
+	}
+	u := x.r.URL
+	all = append(all, mark{key: endpointKey(u)})
+	for _, p := range idsIn(u) {
+		all = append(all, mark{key: partKey(p), part: true})
+	}
+	return all
+}
+
+// hasSession reports whether the path names a session that is known.
+func (g *Gate) hasSession(x *exchange) bool {
+	return slices.ContainsFunc(x.endpointMarks(), func(m mark) bool {
+		_, found, err := g.sessions.find(x.r.Context(), m.key)
+		return found || err != nil
+	})
 }
 
 // headerID returns the id in a header, "" for none. It is false for what two
@@ -90,3 +125,30 @@ func unescaped(s string) string {
 
 // endpointKey is the key of a session whose URL has no id that is known as such.
 func endpointKey(u *url.URL) sessionKey { return keyOf(byEndpoint, "", u.Path+"?"+u.RawQuery) }
+
+// partKey is the key of a session by what may be its id in a URL.
+func partKey(id string) sessionKey { return keyOf(byPart, "", id) }
+
+// idsIn returns the segments and values of a URL that may be ids of sessions.
+func idsIn(u *url.URL) (all []string) {
+	for s := range strings.SplitSeq(u.Path, "/") {
+		if s = trimmed(s); likeID(s) {
+			all = append(all, s)
+		}
+	}
+	for pair := range strings.FieldsFuncSeq(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, value, has := strings.Cut(pair, "=")
+		if !has {
+			value = name
+		}
+		if value = unescaped(value); likeID(value) {
+			all = append(all, value)
+		}
+	}
+	return all
+}
+
+// likeID reports whether something could be meant not to be guessed.
+func likeID(s string) bool {
+	return len(s) >= 16 || len(s) >= 4 && strings.ContainsAny(s, "0123456789")
+}
