@@ -33,7 +33,7 @@ func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 		delete(h, "Content-Length")
 	}
 	x.w.WriteHeader(res.StatusCode)
-	err := x.copy(res)
+	err := x.copy(res, g.outlet(x))
 	if err == nil && res.ContentLength < 0 {
 		// Cutting a request ends its connection in good order. What the upstream
 		// ends because of that is not whole.
@@ -73,14 +73,13 @@ var buffers = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 
 // copy sends the body. Nothing waits for what comes behind it, but the header for
 // the first bytes where their number is known.
-func (x *exchange) copy(res *http.Response) error {
+func (x *exchange) copy(res *http.Response, to *outlet) error {
 	if res.Body == http.NoBody || x.r.Method == http.MethodHead {
 		return nil
 	}
-	rc := http.NewResponseController(x.w)
 	left := res.ContentLength
 	if left < 0 {
-		if err := rc.Flush(); err != nil {
+		if err := to.send(nil, true); err != nil {
 			return err
 		}
 	}
@@ -96,13 +95,8 @@ func (x *exchange) copy(res *http.Response) error {
 		n, err := res.Body.Read(buf)
 		if n > 0 {
 			left -= int64(n)
-			if _, err := x.w.Write(buf[:n]); err != nil {
+			if err := to.send(buf[:n], left != 0); err != nil { // the end of the handler sends the last
 				return err
-			}
-			if left != 0 { // else the end of the handler sends it
-				if err := rc.Flush(); err != nil {
-					return err
-				}
 			}
 		}
 		if err == io.EOF {

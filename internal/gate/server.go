@@ -16,6 +16,7 @@ const (
 	readHeaderTimeout = 10 * time.Second // from the connection's beginning; also for its TLS handshake
 	idleTimeout       = 2 * time.Minute  // between two requests
 	mostStreams       = 1000             // at once, of one HTTP/2 connection
+	mostStill         = 30 * time.Second // that such a connection may take nothing, and all its streams wait
 )
 
 // server is what of a Gate listens.
@@ -35,8 +36,13 @@ func (g *Gate) serverOf(o Options) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
+<<<<<<< main
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		ErrorLog:          cmp.Or(o.ErrorLog, slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)),
+=======
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, WriteByteTimeout: mostStill, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+>>>>>>> local
 
 		DisableGeneralOptionsHandler: true, // it would answer on every host
 	}
