@@ -36,13 +36,8 @@ func (g *Gate) serverOf(o Options) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
-<<<<<<< main
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		ErrorLog:          cmp.Or(o.ErrorLog, slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)),
-=======
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, WriteByteTimeout: mostStill, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
->>>>>>> local
+		ErrorLog:          cmp.Or(o.ErrorLog, slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)),
 
 		DisableGeneralOptionsHandler: true, // it would answer on every host
 	}
