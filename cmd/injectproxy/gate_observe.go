@@ -9,6 +9,7 @@ import (
 
 	"github.com/injectproxy/injectproxy/internal/gate"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
+	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
 // mostName is how many bytes are told of what a client calls something.
@@ -29,7 +30,7 @@ type gateObserver struct {
 
 func newGateObserver(w *gateway) *gateObserver {
 	o := telemetry.GateMetricsOptions{
-		Version: bareVersion(), Denials: gate.Denials(), Ready: w.ready, Keys: w.keyStates,
+		Version: bareVersion(), Denials: gate.Denials(), Invalid: verify.Reasons(), Ready: w.ready, Keys: w.keyStates,
 		Sessions: func() int { return w.Sessions() }, Certificate: func() time.Time { return w.CertificateExpiry() },
 		AuditErrors: w.around.audit.Errors, AuditLost: w.around.audit.Lost,
 	}
@@ -46,7 +47,7 @@ func newGateObserver(w *gateway) *gateObserver {
 
 // began is told of each request once its route is known.
 func (o *gateObserver) began(r *gate.Request, h http.Header) {
-	q := &telemetry.GateRequest{Start: r.Start, Route: r.Route, Method: shortened(r.Method, 20), Path: shortened(r.Path, mostPath)}
+	q := &telemetry.GateRequest{Start: r.Start, Route: r.Route, Method: shortened(r.Method, 20), Path: shortened(r.Path, mostPath), Remote: r.Remote}
 	r.Noted = q
 	o.metrics.Began(q)
 	o.traces.GateBegan(q, h)
@@ -79,7 +80,7 @@ func noted(r *gate.Request) *telemetry.GateRequest {
 	q := r.Noted.(*telemetry.GateRequest)
 	q.Answered, q.Status, q.Bytes, q.Stream = r.Answered, r.Status, r.Bytes, r.Stream
 	q.Message, q.Name = shortened(r.Message, mostName), shortened(r.Name, mostName)
-	q.Allowed, q.Reason, q.Problem = r.Allowed, r.Denied, r.Problem
+	q.Allowed, q.Reason, q.Invalid, q.Problem = r.Allowed, r.Denied, r.Invalid, r.Problem
 	q.Upstream, q.Attempts, q.Lost, q.Late = r.Upstream, r.Attempts, r.Lost, r.Late
 	if c := r.Caller; c != nil {
 		q.Tenant, q.Object, q.Client, q.Fingerprint = c.Tenant, c.Object, c.Client, c.Fingerprint

@@ -68,6 +68,7 @@ type gateLine struct {
 	Time                                                 time.Time
 	Route, Method, Path, Decision, Reason, Message, Name string
 	Tid, Oid, Client, Token, Upstream, Session, Problem  string
+	Remote, Invalid                                      string
 	Status, Attempt                                      int
 	Late                                                 bool
 }
@@ -97,6 +98,7 @@ func TestGateAuditLineNamesTheCallerTheToolAndTheDecision(t *testing.T) {
 	if got := says(t, s, "export"); !strings.Contains(got, "cost.export") && !strings.Contains(got, "insufficient_scope") && !strings.Contains(got, "orbidden") {
 		t.Errorf("export: %s", got)
 	}
+	call(t, bearing(c, "a.b.c"), "GET", gateURL+"/mcp", nil, "X-Forwarded-For", "203.0.113.9").wantStatus(t, http.StatusUnauthorized)
 	call(t, c, "POST", gateURL+"/mcp?secret=query", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}`), "Content-Type", "application/json")
 	must(t, s.Close())
 	d.signal(syscall.SIGTERM)
@@ -107,21 +109,23 @@ func TestGateAuditLineNamesTheCallerTheToolAndTheDecision(t *testing.T) {
 	if strings.Contains(text, "secret") {
 		t.Error("a query is audited")
 	}
-	var echoed, denied, strange bool
+	var echoed, denied, strange, forged bool
 	for _, l := range gateLines(t, text) {
 		switch known := l.Tid == testTenant && l.Oid == testUser && l.Client == testClient && len(l.Token) == 8; {
-		case l.Route != "/mcp" || l.Path != "/mcp" || l.Time.IsZero():
+		case l.Route != "/mcp" || l.Path != "/mcp" || l.Time.IsZero() || l.Remote != "127.0.0.1":
 			t.Errorf("%+v", l)
 		case l.Name == "echo":
 			echoed = known && l.Message == "tools/call" && l.Decision == "allowed" && l.Status == 200 && l.Attempt == 1 && "http://"+l.Upstream == w.upstream.URL
 		case l.Name == "export":
 			denied = known && l.Message == "tools/call" && l.Decision == "denied" && l.Reason == "scope" && l.Status == 403 && l.Attempt == 0 && l.Problem != ""
+		case l.Token == "" && l.Method == "GET":
+			forged = l.Oid == "" && l.Decision == "denied" && l.Reason == "invalid-token" && l.Invalid == "malformed" && l.Status == 401
 		case l.Oid == "":
-			strange = l.Tid == "" && l.Decision == "denied" && l.Reason == "no-token" && l.Status == 401
+			strange = l.Tid == "" && l.Decision == "denied" && l.Reason == "no-token" && l.Invalid == "" && l.Status == 401
 		}
 	}
-	if !echoed || !denied || !strange {
-		t.Errorf("echoed %v, denied %v, strange %v:\n%s", echoed, denied, strange, text)
+	if !echoed || !denied || !strange || !forged {
+		t.Errorf("echoed %v, denied %v, strange %v, forged %v:\n%s", echoed, denied, strange, forged, text)
 	}
 	if info, err := os.Stat(filepath.Join(w.home, "audit.jsonl")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info.Mode(), err)

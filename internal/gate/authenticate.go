@@ -36,6 +36,7 @@ func (g *Gate) identify(x *exchange, credential string) bool {
 	case !strings.EqualFold(scheme, "Bearer"): // somebody, but nobody that we know
 		return g.anonymous(x, Permissive, g.noToken(x.route))
 	case !isToken68(token):
+		x.seen.Invalid = verify.Malformed
 		return g.anonymous(x, Permissive, g.malformed("The Authorization header holds no token"))
 	case holds(x.r.RequestURI, shown(x.r.Header)):
 		x.refuse(g.malformed("The access token must be in the Authorization header alone"))
@@ -45,6 +46,7 @@ func (g *Gate) identify(x *exchange, credential string) bool {
 	invalid := (*verify.Invalid)(nil)
 	switch {
 	case errors.As(err, &invalid):
+		x.seen.Invalid = invalid.Reason
 		return g.anonymous(x, Permissive, g.invalid(x.route, invalid))
 	case err != nil: // it may be a good one: nobody becomes anonymous by an outage
 		x.refuse(unverifiable())

@@ -168,3 +168,23 @@ func TestTheBodyOfAStrangerIsNotRead(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsWrongWithATokenIsTold holds that it is, also of one without which the
+// request goes on, and whom it came from.
+func TestWhatIsWrongWithATokenIsTold(t *testing.T) {
+	t.Parallel()
+	upstream := serve(t, func(http.ResponseWriter, *http.Request) {})
+	for mode, status := range map[Mode]int{Strict: 401, Permissive: 200} {
+		f := stand(t, Options{Routes: []Route{{Path: "/", Allow: true, Mode: mode}}}, upstream.URL)
+		for token, want := range map[string]string{canary: "", "forged": "signature", "two words": verify.Malformed} {
+			req := f.request(t, "GET", "/", "")
+			req.Header.Set("Authorization", "Bearer "+token)
+			req.Header.Set("X-Forwarded-For", "203.0.113.9")
+			res, _ := f.do(t, req)
+			done := <-f.done
+			if done.Invalid != want || done.Remote != "127.0.0.1" || want == "signature" && res.StatusCode != status {
+				t.Errorf("mode %d, %s: %s, told of %+v", mode, token, res.Status, done)
+			}
+		}
+	}
+}

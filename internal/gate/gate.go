@@ -109,6 +109,7 @@ type Request struct {
 	Route     string        // its path
 	Method    string
 	Path      string // without query
+	Remote    string // IP address of the peer, which may be what stands in front
 	Status    int    // sent downstream; 0 if the client left before
 	Bytes     int64  // of the body sent downstream
 	Stream    bool   // the answer is an event stream or an upgraded connection
@@ -119,6 +120,7 @@ type Request struct {
 	Name    string // of the tool, resource or prompt that it is about
 	Allowed bool   // passed on
 	Denied  string // why not, a word of Denials; "" if it was passed on
+	Invalid string // what is wrong with its token, a word of verify.Reasons; "" if none was refused
 	Problem string // title of the answer that the gate gave itself; "" if the upstream answered
 
 	Upstream string // host:port that was asked last, "" if none was

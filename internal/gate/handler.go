@@ -49,7 +49,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer g.work.leave()
 	own := *r // stages change it
-	x := &exchange{r: &own, seen: &Request{Start: time.Now(), Method: r.Method, Path: r.URL.Path}}
+	x := &exchange{r: &own, seen: &Request{Start: time.Now(), Method: r.Method, Path: r.URL.Path, Remote: peer(r)}}
 	out := &response{ResponseWriter: w, x: x, told: g.o.Answered}
 	x.w = out
 	x.body = newBody(out, &own)

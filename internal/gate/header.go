@@ -57,7 +57,7 @@ func (g *Gate) outgoing(r *http.Request, plain bool) http.Header {
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = []string{""} // or net/http would send its own
 	}
-	if client, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+	if client := peer(r); client != "" {
 		h["X-Forwarded-For"] = []string{client}
 	}
 	h["X-Forwarded-Proto"] = []string{g.o.PublicURL.Scheme}
@@ -142,4 +142,13 @@ func (g *Gate) relocate(x *exchange, h http.Header) {
 		to.Path, to.RawPath = x.route.path()+strings.TrimPrefix(to.Path, base), ""
 	}
 	h.Set("Location", to.String())
+}
+
+// peer is the address that r came from, "" if that is not known.
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -18,6 +19,7 @@ type GateRequest struct {
 	Route    string    // its path
 	Method   string
 	Path     string // without query
+	Remote   string // address of the peer
 	Status   int    // sent downstream; 0 if the client left before
 	Bytes    int64  // of the body sent downstream
 	Stream   bool   // the answer is an event stream or an upgraded connection
@@ -29,6 +31,7 @@ type GateRequest struct {
 	Name    string // of the tool, resource or prompt that it is about
 	Allowed bool   // passed on
 	Reason  string // why not, of a fixed set of words; "" if it was passed on
+	Invalid string // what is wrong with the token, of a fixed set of words; "" if none was refused
 	Problem string // title of what the gate answered itself, "" for what the upstream did
 
 	Upstream string // host:port that was asked last
@@ -52,17 +55,21 @@ func (r *GateRequest) Decision() string {
 	return "answered"
 }
 
-// GateLine logs, at level info, what r says about one request that took d. It
-// holds neither query nor body, and of the token only the fingerprint and whom
-// it is of. Where the level is off it costs nothing.
+// GateLine logs what r says about one request that took d: at level info, or at
+// debug what strangers can have it say for nothing. It holds neither query nor
+// body, and of the token only the fingerprint and whom it is of. Where the level is
+// off it costs nothing.
 func GateLine(log *slog.Logger, r *GateRequest, d time.Duration) {
-	ctx := context.Background()
-	if !log.Enabled(ctx, slog.LevelInfo) {
+	ctx, level := context.Background(), slog.LevelInfo
+	if r.strange() {
+		level = slog.LevelDebug
+	}
+	if !log.Enabled(ctx, level) {
 		return
 	}
 	attrs := gateFacts(r, d)
 	for _, a := range [...]struct{ key, value string }{
-		{"message", r.Message}, {"name", r.Name}, {"reason", r.Reason}, {"tid", r.Tenant}, {"oid", r.Object}, {"client", r.Client},
+		{"message", r.Message}, {"name", r.Name}, {"reason", r.Reason}, {"invalid", r.Invalid}, {"tid", r.Tenant}, {"oid", r.Object}, {"client", r.Client},
 		{"token", r.Fingerprint}, {"upstream", r.Upstream}, {"session", r.session()}, {"problem", r.Problem},
 	} {
 		if a.value != "" {
@@ -72,15 +79,22 @@ func GateLine(log *slog.Logger, r *GateRequest, d time.Duration) {
 	if r.Late {
 		attrs = append(attrs, slog.Bool("late", true))
 	}
-	log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+	log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// strange reports whether r is of nobody whom the gate knows, and was refused for
+// that.
+func (r *GateRequest) strange() bool {
+	return r.Object == "" && r.Status == http.StatusUnauthorized && !r.Allowed
 }
 
 // gateFacts are what every line about a request says, with room for the rest.
 func gateFacts(r *GateRequest, d time.Duration) []slog.Attr {
-	return append(make([]slog.Attr, 0, 20),
+	return append(make([]slog.Attr, 0, 22),
 		slog.String("route", r.Route),
 		slog.String("method", r.Method),
 		slog.String("path", r.Path),
+		slog.String("remote", r.Remote),
 		slog.String("decision", r.Decision()),
 		slog.Int("status", r.Status),
 		slog.Int("attempt", r.Attempts),
@@ -107,7 +121,7 @@ func (a *Audit) Gate(r *GateRequest, d time.Duration) {
 	line := slog.NewRecord(r.Start.UTC(), slog.LevelInfo, "", 0)
 	line.AddAttrs(gateFacts(r, d)...)
 	line.AddAttrs(
-		slog.String("reason", r.Reason), slog.String("message", r.Message), slog.String("name", r.Name),
+		slog.String("reason", r.Reason), slog.String("invalid", r.Invalid), slog.String("message", r.Message), slog.String("name", r.Name),
 		slog.String("tid", r.Tenant), slog.String("oid", r.Object), slog.String("client", r.Client), slog.String("token", r.Fingerprint),
 		slog.String("upstream", r.Upstream), slog.String("session", r.session()), slog.Bool("late", r.Late), slog.String("problem", r.Problem),
 	)

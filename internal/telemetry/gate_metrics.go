@@ -16,6 +16,7 @@ type GateMetricsOptions struct {
 	Version string
 	Routes  []string // their paths
 	Denials []string // why a request may not be passed on: the values of GateRequest.Reason
+	Invalid []string // what may be wrong with a token: the values of GateRequest.Invalid
 
 	Ready       func() bool
 	Sessions    func() int // that are known
@@ -35,8 +36,8 @@ type KeyState struct {
 // GateMetrics are the numbers of one gate, for Prometheus. They are labelled by
 // what the configuration names and by fixed sets of words, never by callers,
 // tools, paths or what a client says: their number is bounded by the routes and
-// tenants. All are there, at zero, from the beginning. It is safe for concurrent
-// use.
+// tenants. All are there, at zero, from the beginning, but for the gate's own
+// answers, whose titles nobody lists. It is safe for concurrent use.
 type GateMetrics struct {
 	registry *prometheus.Registry
 	routes   map[string]*gateSeries // never changed
@@ -51,7 +52,7 @@ func NewGateMetrics(o GateMetricsOptions) *GateMetrics {
 	f.gauge("build_info", "1, with the version of injectproxy and of Go.", "version", "goversion").WithLabelValues(o.Version, runtime.Version()).Set(1)
 	v := newGateVectors(f)
 	for _, route := range o.Routes {
-		m.routes[route] = v.series(route, o.Denials)
+		m.routes[route] = v.series(route, o.Denials, o.Invalid)
 	}
 	return m
 }
@@ -63,10 +64,10 @@ func (m *GateMetrics) Handler() http.Handler {
 
 // gateVectors are the metrics that have series of each route.
 type gateVectors struct {
-	requests, bytes, accepted, denials, answers *prometheus.CounterVec
-	retries, late, lost                         *prometheus.CounterVec
-	inFlight, streams                           *prometheus.GaugeVec
-	duration, header                            *prometheus.HistogramVec
+	requests, bytes, accepted, denials, invalid, answers *prometheus.CounterVec
+	retries, late, lost                                  *prometheus.CounterVec
+	inFlight, streams                                    *prometheus.GaugeVec
+	duration, header                                     *prometheus.HistogramVec
 }
 
 func newGateVectors(f factory) *gateVectors {
@@ -75,6 +76,7 @@ func newGateVectors(f factory) *gateVectors {
 		bytes:    f.counter("gate_response_bytes_total", "Body bytes that went downstream, counted when the request ends.", "route"),
 		accepted: f.counter("gate_accepted_total", "Requests that were let in and passed on.", "route"),
 		denials:  f.counter("gate_denials_total", "Requests that were not passed on, by the reason.", "route", "reason"),
+		invalid:  f.counter("gate_invalid_tokens_total", "Tokens that were refused, by what is wrong with them.", "route", "reason"),
 		answers:  f.counter("gate_own_answers_total", "Requests that the gate answered itself, by the title of the problem.", "route", "problem"),
 		retries:  f.counter("gate_retries_total", "Upstreams that were asked in place of one that could not be reached.", "route"),
 		late:     f.counter("gate_timeouts_total", "Requests that were passed on, and not answered in time or before the client left.", "route"),
@@ -93,16 +95,16 @@ type gateSeries struct {
 	bytes, accepted, retries, late, lost prometheus.Counter
 	inFlight, streams                    prometheus.Gauge
 	duration, header                     prometheus.Observer
-	denials, answers                     *words
+	denials, invalid, answers            *words
 }
 
-func (v *gateVectors) series(route string, denials []string) *gateSeries {
+func (v *gateVectors) series(route string, denials, invalid []string) *gateSeries {
 	s := &gateSeries{
 		bytes: v.bytes.WithLabelValues(route), accepted: v.accepted.WithLabelValues(route), retries: v.retries.WithLabelValues(route),
 		late: v.late.WithLabelValues(route), lost: v.lost.WithLabelValues(route),
 		inFlight: v.inFlight.WithLabelValues(route), streams: v.streams.WithLabelValues(route),
 		duration: v.duration.WithLabelValues(route), header: v.header.WithLabelValues(route),
-		denials: newWords(v.denials, denials, route), answers: newWords(v.answers, nil, route),
+		denials: newWords(v.denials, denials, route), invalid: newWords(v.invalid, invalid, route), answers: newWords(v.answers, nil, route),
 	}
 	for i, code := range codeLabels {
 		s.codes[i] = v.requests.WithLabelValues(route, code)
@@ -156,6 +158,9 @@ func (s *gateSeries) decided(r *GateRequest) {
 		s.accepted.Inc()
 	case r.Reason != "":
 		s.denials.count(r.Reason)
+	}
+	if r.Invalid != "" {
+		s.invalid.count(r.Invalid)
 	}
 	if r.Problem != "" {
 		s.answers.count(r.Problem)

@@ -41,7 +41,7 @@ func (t *Traces) GateDone(r *GateRequest) {
 		attribute.Int("injectproxy.attempts", r.Attempts), attribute.String("injectproxy.decision", r.Decision()),
 	)
 	for _, a := range [...]struct{ key, value string }{
-		{"injectproxy.reason", r.Reason}, {"injectproxy.message", r.Message}, {"injectproxy.name", r.Name}, {"injectproxy.tid", r.Tenant},
+		{"injectproxy.reason", r.Reason}, {"injectproxy.invalid", r.Invalid}, {"client.address", r.Remote}, {"injectproxy.message", r.Message}, {"injectproxy.name", r.Name}, {"injectproxy.tid", r.Tenant},
 		{"injectproxy.oid", r.Object}, {"injectproxy.client", r.Client}, {"injectproxy.token.fingerprint", r.Fingerprint},
 		{"injectproxy.upstream", r.Upstream}, {"injectproxy.session", r.session()}, {"injectproxy.problem", r.Problem},
 	} {

@@ -20,7 +20,7 @@ const tenant = "16b3c013-d300-468d-8c1d-000000000000"
 // completeGate returns GateMetrics that have at least one series of each metric.
 func completeGate() *GateMetrics {
 	m := NewGateMetrics(GateMetricsOptions{
-		Version: "v1", Routes: []string{"/mcp", "/other"}, Denials: []string{"tool", "token"},
+		Version: "v1", Routes: []string{"/mcp", "/other"}, Denials: []string{"tool", "token"}, Invalid: []string{"audience", "expired"},
 		Ready: func() bool { return true }, Sessions: func() int { return 3 }, Certificate: func() time.Time { return time.Unix(2e9, 0) },
 		Keys: func() []KeyState {
 			return []KeyState{{Tenant: tenant, Held: 2, Fetched: time.Now()}, {Tenant: "another"}}
@@ -42,7 +42,7 @@ func scrapeGate(t testing.TB, m *GateMetrics) map[string]float64 {
 func called(status int, took time.Duration) *GateRequest {
 	start := time.Unix(1e9, 0)
 	return &GateRequest{
-		Start: start, Answered: start.Add(took), Route: "/mcp", Method: "POST", Path: "/mcp", Status: status, Bytes: 120,
+		Start: start, Answered: start.Add(took), Route: "/mcp", Method: "POST", Path: "/mcp", Remote: "192.0.2.7", Status: status, Bytes: 120,
 		Tenant: tenant, Object: "00000000-0000-0000-0000-0000000000aa", Client: "00000000-0000-0000-0000-0000000000cc", Fingerprint: "5f70bf18",
 		Message: "tools/call", Name: "cost_export", Allowed: true, Upstream: "127.0.0.1:9000", Attempts: 1,
 	}
@@ -81,6 +81,9 @@ func TestRequestsToAGateAreCountedByRoute(t *testing.T) {
 	denied := called(403, time.Millisecond)
 	denied.Allowed, denied.Reason, denied.Problem, denied.Attempts = false, "tool", "A tool is denied", 0
 	countGate(m, denied)
+	foreign := called(401, time.Second)
+	foreign.Route, foreign.Allowed, foreign.Reason, foreign.Invalid = "/other", false, "token", "audience"
+	countGate(m, foreign)
 	late := called(504, time.Second)
 	late.Late = true
 	countGate(m, late)
@@ -99,6 +102,9 @@ func TestRequestsToAGateAreCountedByRoute(t *testing.T) {
 		`injectproxy_gate_requests_total{code="5xx",route="/other"}`:                  1,
 		`injectproxy_gate_denials_total{reason="tool",route="/mcp"}`:                  1,
 		`injectproxy_gate_own_answers_total{problem="A tool is denied",route="/mcp"}`: 1,
+		`injectproxy_gate_invalid_tokens_total{reason="audience",route="/other"}`:     1,
+		`injectproxy_gate_invalid_tokens_total{reason="expired",route="/other"}`:      0,
+		`injectproxy_gate_invalid_tokens_total{reason="audience",route="/mcp"}`:       0,
 		`injectproxy_gate_accepted_total` + of:                                        3,
 		`injectproxy_gate_retries_total` + of:                                         2,
 		`injectproxy_gate_timeouts_total` + of:                                        1,
@@ -148,14 +154,14 @@ func TestSeriesOfAGateAreBounded(t *testing.T) {
 func TestLineOfARequestToAGate(t *testing.T) {
 	log, out := newLogger(t, "info", "text")
 	GateLine(log, called(200, 0), 12345678*time.Nanosecond)
-	const want = " msg=request route=/mcp method=POST path=/mcp decision=allowed status=200 attempt=1 duration_ms=12.346 bytes=120 message=tools/call name=cost_export" +
+	const want = " msg=request route=/mcp method=POST path=/mcp remote=192.0.2.7 decision=allowed status=200 attempt=1 duration_ms=12.346 bytes=120 message=tools/call name=cost_export" +
 		" tid=" + tenant + " oid=00000000-0000-0000-0000-0000000000aa client=00000000-0000-0000-0000-0000000000cc token=5f70bf18 upstream=127.0.0.1:9000\n"
 	if _, got, _ := strings.Cut(out.String(), "level=INFO"); got != want {
 		t.Errorf("got  %swant %s", got, want)
 	}
 	out.Reset()
-	GateLine(log, &GateRequest{Route: "/mcp", Method: "POST", Path: "/mcp", Status: 401, Reason: "token", Problem: "The access token is not valid", Late: true, Lost: true}, 0)
-	const denied = ` msg=request route=/mcp method=POST path=/mcp decision=denied status=401 attempt=0 duration_ms=0 bytes=0 reason=token session=lost problem="The access token is not valid" late=true` + "\n"
+	GateLine(log, &GateRequest{Route: "/mcp", Method: "POST", Path: "/mcp", Remote: "::1", Status: 403, Reason: "token", Problem: "The access token is not valid", Late: true, Lost: true}, 0)
+	const denied = ` msg=request route=/mcp method=POST path=/mcp remote=::1 decision=denied status=403 attempt=0 duration_ms=0 bytes=0 reason=token session=lost problem="The access token is not valid" late=true` + "\n"
 	if _, got, _ := strings.Cut(out.String(), "level=INFO"); got != denied {
 		t.Errorf("got  %swant %s", got, denied)
 	}
@@ -163,6 +169,32 @@ func TestLineOfARequestToAGate(t *testing.T) {
 		GateLine(log, called(200, 0), 0)
 		if out.Len() > 0 {
 			t.Errorf("logged below its level: %s", out)
+		}
+	}
+}
+
+// Whoever has no token could fill a disk with lines.
+func TestLinesOfStrangersAreAtLevelDebug(t *testing.T) {
+	for _, c := range []struct {
+		r     GateRequest
+		level string
+	}{
+		{GateRequest{Status: 401, Reason: "no-token"}, "DEBUG"},
+		{GateRequest{Status: 401, Reason: "invalid-token", Invalid: "audience"}, "DEBUG"},
+		{GateRequest{Status: 401, Reason: "scope", Object: "o"}, "INFO"}, // somebody
+		{GateRequest{Status: 401, Allowed: true}, "INFO"},                // the server's own
+		{GateRequest{Status: 403, Reason: "role"}, "INFO"},
+		{GateRequest{Status: 503, Reason: "unverifiable"}, "INFO"},
+		{GateRequest{}, "INFO"},
+	} {
+		log, out := newLogger(t, "debug", "text")
+		GateLine(log, &c.r, 0)
+		if !strings.Contains(out.String(), "level="+c.level+" ") || c.r.Invalid != "" && !strings.Contains(out.String(), " invalid="+c.r.Invalid) {
+			t.Errorf("%+v is logged as %s", c.r, out)
+		}
+		log, out = newLogger(t, "info", "text")
+		if GateLine(log, &c.r, 0); (out.Len() > 0) != (c.level == "INFO") {
+			t.Errorf("%+v: %s", c.r, out)
 		}
 	}
 }
@@ -202,8 +234,8 @@ func TestGateAuditLineHasAllKeys(t *testing.T) {
 	if len(lines) != 2 {
 		t.Fatalf("%d lines: %s", len(lines), b)
 	}
-	keys := []string{"attempt", "bytes", "client", "decision", "duration_ms", "late", "message", "method", "name", "oid", "path", "problem",
-		"reason", "route", "session", "status", "tid", "time", "token", "upstream"}
+	keys := []string{"attempt", "bytes", "client", "decision", "duration_ms", "invalid", "late", "message", "method", "name", "oid", "path", "problem",
+		"reason", "remote", "route", "session", "status", "tid", "time", "token", "upstream"}
 	for i, line := range lines {
 		var got map[string]any
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
