@@ -21,7 +21,7 @@ func TestListIsFoundInWhatIsTooLargeToHold(t *testing.T) {
 		`{"result":{"content":[{"type":"text","text":"\"tools\":["}],"structuredContent":{"tools":[1]}}}`: false,
 		`{"params":{"tools":[]}}`: false, `{"result":["tools",{"tools":1}]}`: false, `{"result":{"x":"tools"},"tools":[]}`: false, `{"a":"result","b":{"tools":1}}`: false,
 		`{"result":{"result":{"tools":[]}}}`: false, `{"a":{"result":{"tools":[]}}}`: false, `{"result":1,"x":{"tools":[]}}`: false, `{"result":{"xtools":1,"toolsx":2,"\ttools":3}}`: false,
-		`[[{"result":{"tools":[]}}]]`: false, `]]}}{"result":{"a":1}}`: false, `{"result":{"` + strings.Repeat("x", 1000) + `":1}}`: false, ``: false,
+		`[{"result":{}},{"x":{"tools":[]}}]`: false, `[[{"result":{"tools":[]}}]]`: false, `]]}}{"result":{"a":1}}`: false, `{"result":{"` + strings.Repeat("x", 1000) + `":1}}`: false, ``: false,
 	} {
 		event := "data: " + strings.ReplaceAll(in, ",", ",\ndata: ") + "\n"
 		for _, text := range []string{in, event} {
@@ -57,9 +57,10 @@ func TestLargeEventOfACallIsCutWhereAListAppears(t *testing.T) {
 	t.Parallel()
 	filler := `{"result":{"a":"` + strings.Repeat("x", 1000) + `"`
 	for stream, list := range map[string]bool{
-		"data: " + filler + ",\ndata: \"tools\":[{\"name\":\"hidden\"}]}}\n\n":                         true,
-		"data: " + filler + "}}\n\ndata: " + filler + "}}\n\ndata: 1\n\n":                              false,
-		"data: " + filler + "\n\ndata: {\"tools\":[],\"a\":\"" + strings.Repeat("x", 1000) + "\"}\n\n": false,
+		"data: " + filler + ",\ndata: \"tools\":[{\"name\":\"hidden\"}]}}\n\n":                                     true,
+		"data: " + filler + "}}\n\ndata: " + filler + "}}\n\ndata: 1\n\n":                                          false,
+		"data: " + filler + "\n\ndata: {\"tools\":[],\"a\":\"" + strings.Repeat("x", 1000) + "\"}\n\n":             false,
+		"data: {" + strings.Repeat(" ", 1000) + "\n\ndata: " + filler + ",\"tools\":[{\"name\":\"hidden\"}]}}\n\n": true,
 	} {
 		b := newScreened(io.NopCloser(iotest.HalfReader(strings.NewReader(stream))), hiding(false))
 		b.cut.Limit = 100

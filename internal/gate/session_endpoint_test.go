@@ -229,6 +229,18 @@ func TestWhatURLsOfSeveralSessionsHaveInCommonIsNoID(t *testing.T) {
 	}
 }
 
+// TestIDInAURLIsOfItsServerAlone holds for a route to another.
+func TestIDInAURLIsOfItsServerAlone(t *testing.T) {
+	t.Parallel()
+	other, got := recorder(t)
+	f := among(t, older(t, always("/mcp/messages/s3cr3t"), func(*http.Request) {}).URL)
+	f.routes = append(f.routes, &route{Route: Route{Path: "/other", Allow: true, Mode: Optional}, upstreams: f.upstreams(Route{Upstreams: urls(t, other)})})
+	f.hold(t, alice)
+	if status := f.postTo(t, bob, "/other/s3cr3t"); status != http.StatusOK || len(got) != 1 {
+		t.Errorf("%d", status)
+	}
+}
+
 // TestUnknownIDInAQueryDoesNothing holds on plain routes, also for a body that is not
 // read there: a server that knows the id would act for its caller.
 func TestUnknownIDInAQueryDoesNothing(t *testing.T) {
