@@ -45,10 +45,15 @@ func newGateObserver(w *gateway) *gateObserver {
 	return watch
 }
 
-// began is told of each request once its route is known.
+// began is told of each request once its route is known, or that it has none.
 func (o *gateObserver) began(r *gate.Request, h http.Header) {
 	q := &telemetry.GateRequest{Start: r.Start, Route: r.Route, Method: shortened(r.Method, 20), Path: shortened(r.Path, mostPath), Remote: r.Remote}
 	r.Noted = q
+	if q.Route == "" {
+		q.Route = telemetry.NoRoute
+		o.metrics.Began(q)
+		return
+	}
 	o.metrics.Began(q)
 	o.traces.GateBegan(q, h)
 	o.live.begin(q, &liveRequest{Start: q.Start, Rule: q.Route, Method: q.Method, Path: q.Path})
@@ -65,6 +70,10 @@ func (o *gateObserver) answered(r *gate.Request) {
 // done is told when it has ended.
 func (o *gateObserver) done(r *gate.Request) {
 	q := noted(r)
+	if q.Route == telemetry.NoRoute {
+		o.stray(q, r.Duration)
+		return
+	}
 	o.counts.add(ruleID{"", q.Route}, q.Start, q.Status)
 	o.denials.note(q)
 	o.metrics.Done(q, r.Duration)
@@ -73,6 +82,14 @@ func (o *gateObserver) done(r *gate.Request) {
 	o.traces.GateDone(q)
 	o.audit.Gate(q, r.Duration)
 	telemetry.GateLine(o.log, q, r.Duration) // at last: who waits for it finds the rest
+}
+
+// stray is done of a request that no route takes. Anybody can send any number of
+// them: they are counted, and get no line but at level debug.
+func (o *gateObserver) stray(q *telemetry.GateRequest, d time.Duration) {
+	o.denials.note(q)
+	o.metrics.Done(q, d)
+	telemetry.GateLine(o.log, q, d)
 }
 
 // noted is what began left, with what has become known since.

@@ -98,6 +98,7 @@ func TestGateAuditLineNamesTheCallerTheToolAndTheDecision(t *testing.T) {
 	if got := says(t, s, "export"); !strings.Contains(got, "cost.export") && !strings.Contains(got, "insufficient_scope") && !strings.Contains(got, "orbidden") {
 		t.Errorf("export: %s", got)
 	}
+	call(t, c, "GET", gateURL+"/elsewhere", nil).wantStatus(t, http.StatusNotFound) // fills no disk
 	call(t, bearing(c, "a.b.c"), "GET", gateURL+"/mcp", nil, "X-Forwarded-For", "203.0.113.9").wantStatus(t, http.StatusUnauthorized)
 	call(t, c, "POST", gateURL+"/mcp?secret=query", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}`), "Content-Type", "application/json")
 	must(t, s.Close())
@@ -236,6 +237,7 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	w.ready(d.addr)
 	call(t, http.DefaultClient, "GET", page+"readyz", nil).wantStatus(t, http.StatusOK)
 	c := w.client(d.addr)
+	call(t, c, "GET", gateURL+"/elsewhere", nil).wantStatus(t, http.StatusNotFound)
 	call(t, c, "POST", gateURL+"/mcp", strings.NewReader("{}")).wantStatus(t, http.StatusUnauthorized)
 	s := connectGate(t, bearing(c, w.user("access_as_user")))
 	says(t, s, "echo")
@@ -247,6 +249,7 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	got := read()
 	wantMetrics(t, got, map[string]float64{
 		`gate_ready`: 1, `gate_keys_held{tenant="` + testTenant + `"}`: 1, `gate_denials_total{reason="scope",route="/mcp"}`: 1,
+		`gate_denials_total{reason="path",route="none"}`: 1, `gate_requests_total{code="4xx",route="none"}`: 1, `gate_requests_in_flight{route="none"}`: 0,
 		`gate_denials_total{reason="no-token",route="/mcp"}`: 1, `gate_requests_in_flight{route="/mcp"}`: 0, `gate_streams_open{route="/mcp"}`: 0,
 	})
 	if got[`gate_accepted_total{route="/mcp"}`] < 4 || got[`gate_requests_total{code="2xx",route="/mcp"}`] < 3 {
@@ -256,7 +259,7 @@ func TestGateCountsFromZeroAndTellsItsStatus(t *testing.T) {
 	var report fullReport
 	must(t, json.Unmarshal([]byte(call(t, http.DefaultClient, "GET", page+"status.json", nil).body), &report))
 	g := report.Gate
-	if g == nil || g.URL != gateURL || !report.Ready || len(g.Keys) != 1 || g.Keys[0].Held != 1 || len(g.Routes) != 1 || len(g.Denials) != 2 {
+	if g == nil || g.URL != gateURL || !report.Ready || len(g.Keys) != 1 || g.Keys[0].Held != 1 || len(g.Routes) != 1 || len(g.Denials) != 3 {
 		t.Fatalf("%+v\n%+v", report, g)
 	}
 	if len(report.Problems) != 1 || report.Problems[0].About != "certificate" { // which lives for a day

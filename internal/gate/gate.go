@@ -93,7 +93,9 @@ type Options struct {
 	// Began is told of each request for a route once that is known, with the
 	// header of the request; Answered when the header of its answer goes
 	// downstream, if one does; Done at its end, always. All get the same Request,
-	// which is theirs while they run. They may be nil.
+	// which is theirs while they run. They may be nil. Of a request that is refused
+	// before it has a route Began and Done are told at its end, and not of what is
+	// open to everybody and answered as it was asked.
 	Began          func(*Request, http.Header)
 	Answered, Done func(*Request)
 	Log            *slog.Logger
@@ -106,7 +108,7 @@ type Request struct {
 	Start     time.Time
 	Answered  time.Time     // when the header of the answer was sent; zero: not yet
 	Duration  time.Duration // once it is done
-	Route     string        // its path
+	Route     string        // its path; "" of what was refused without one
 	Method    string
 	Path      string // without query
 	Remote    string // IP address of the peer, which may be what stands in front

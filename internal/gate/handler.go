@@ -59,7 +59,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// begin tells of a request whose route is known.
+// begin tells of a request whose route is known, or that is refused without one.
 func (g *Gate) begin(x *exchange) {
 	x.begun = true
 	if g.o.Began != nil {
@@ -75,6 +75,9 @@ func (g *Gate) finish(x *exchange, out *response) {
 	}
 	x.body.settle()
 	g.letGo(x)
+	if !x.begun && x.seen.Denied != "" { // no route takes it
+		g.begin(x)
+	}
 	if x.begun && g.o.Done != nil {
 		x.seen.Duration = time.Since(x.seen.Start)
 		g.o.Done(x.seen)

@@ -50,3 +50,40 @@ func TestAPanicLeavesNothingOfTheAnswerThatFailed(t *testing.T) {
 		t.Errorf("%v, %d, %v", left, w.Code, w.Header())
 	}
 }
+
+// TestWhatNoRouteTakesIsToldWhenItIsRefused holds that a wrong public_url, or what
+// stands in front and changes paths, is no silence.
+func TestWhatNoRouteTakesIsToldWhenItIsRefused(t *testing.T) {
+	t.Parallel()
+	var began []string
+	o := Options{PublicURL: urls(t, "https://mcp.example")[0], Routes: []Route{{Path: "/mcp", Allow: true}}}
+	o.Began = func(r *Request, _ http.Header) { began = append(began, r.Path) }
+	f := open(t, o, "mcp.example", nobody)
+	for _, c := range []struct {
+		method, host, path string
+		status             int
+		denied             string
+	}{
+		{"GET", "evil.example", "/mcp", 421, deniedHost},
+		{"GET", "", "/mcp", 400, deniedHost},
+		{"GET", "mcp.example", "/other", 404, deniedPath},
+		{"GET", "mcp.example", "/mcp/../x", 400, deniedPath},
+		{"GET", "mcp.example", "/healthz", 200, ""},
+		{"GET", "mcp.example", resourceMetadata, 200, ""},
+		{"GET", "mcp.example", resourceMetadata + "/other", 404, ""},
+	} {
+		began = nil
+		r, w := httptest.NewRequestWithContext(t.Context(), c.method, "http://mcp.example"+c.path, nil), httptest.NewRecorder()
+		r.Host = c.host
+		f.ServeHTTP(w, r)
+		if w.Code != c.status || len(began) != len(f.done) || len(began) != map[bool]int{true: 1}[c.denied != ""] {
+			t.Fatalf("%+v: %d; told of the beginning of %q, and of %d ends", c, w.Code, began, len(f.done))
+		}
+		if c.denied == "" {
+			continue
+		}
+		if done := <-f.done; done.Route != "" || done.Denied != c.denied || done.Status != c.status || done.Path != c.path || done.Remote == "" {
+			t.Errorf("%+v: told of %+v", c, done)
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 type GateRequest struct {
 	Start    time.Time
 	Answered time.Time // when the header of the answer went downstream; zero: it has not
-	Route    string    // its path
+	Route    string    // its path, or NoRoute
 	Method   string
 	Path     string // without query
 	Remote   string // address of the peer
@@ -42,6 +42,9 @@ type GateRequest struct {
 	counted *gateSeries
 	span    trace.Span
 }
+
+// NoRoute is in place of the path of a route of requests that none takes.
+const NoRoute = "none"
 
 // Decision is the word for what became of a request: it was passed on, or not,
 // or needed no decision since the gate answers it, as a browser's preflight.
@@ -83,9 +86,9 @@ func GateLine(log *slog.Logger, r *GateRequest, d time.Duration) {
 }
 
 // strange reports whether r is of nobody whom the gate knows, and was refused for
-// that.
+// that, or is for nothing that it serves.
 func (r *GateRequest) strange() bool {
-	return r.Object == "" && r.Status == http.StatusUnauthorized && !r.Allowed
+	return r.Object == "" && r.Status == http.StatusUnauthorized && !r.Allowed || r.Route == NoRoute
 }
 
 // gateFacts are what every line about a request says, with room for the rest.

@@ -51,7 +51,7 @@ func NewGateMetrics(o GateMetricsOptions) *GateMetrics {
 	f := factory{m.registry}
 	f.gauge("build_info", "1, with the version of injectproxy and of Go.", "version", "goversion").WithLabelValues(o.Version, runtime.Version()).Set(1)
 	v := newGateVectors(f)
-	for _, route := range o.Routes {
+	for _, route := range append(o.Routes[:len(o.Routes):len(o.Routes)], NoRoute) {
 		m.routes[route] = v.series(route, o.Denials, o.Invalid)
 	}
 	return m

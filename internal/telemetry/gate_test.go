@@ -88,6 +88,7 @@ func TestRequestsToAGateAreCountedByRoute(t *testing.T) {
 	late.Late = true
 	countGate(m, late)
 	countGate(m, &GateRequest{Route: "nowhere", Status: 200, Allowed: true}) // is counted nowhere
+	countGate(m, &GateRequest{Route: NoRoute, Status: 421, Reason: "tool"})
 	stream := called(200, time.Millisecond)
 	stream.Stream = true
 	m.Began(stream)
@@ -102,6 +103,8 @@ func TestRequestsToAGateAreCountedByRoute(t *testing.T) {
 		`injectproxy_gate_requests_total{code="5xx",route="/other"}`:                  1,
 		`injectproxy_gate_denials_total{reason="tool",route="/mcp"}`:                  1,
 		`injectproxy_gate_own_answers_total{problem="A tool is denied",route="/mcp"}`: 1,
+		`injectproxy_gate_denials_total{reason="tool",route="none"}`:                  1,
+		`injectproxy_gate_requests_total{code="4xx",route="none"}`:                    1,
 		`injectproxy_gate_invalid_tokens_total{reason="audience",route="/other"}`:     1,
 		`injectproxy_gate_invalid_tokens_total{reason="expired",route="/other"}`:      0,
 		`injectproxy_gate_invalid_tokens_total{reason="audience",route="/mcp"}`:       0,
@@ -186,6 +189,7 @@ func TestLinesOfStrangersAreAtLevelDebug(t *testing.T) {
 		{GateRequest{Status: 403, Reason: "role"}, "INFO"},
 		{GateRequest{Status: 503, Reason: "unverifiable"}, "INFO"},
 		{GateRequest{}, "INFO"},
+		{GateRequest{Route: NoRoute, Status: 421, Reason: "host"}, "DEBUG"},
 	} {
 		log, out := newLogger(t, "debug", "text")
 		GateLine(log, &c.r, 0)
