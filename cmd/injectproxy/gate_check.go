@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/injectproxy/injectproxy/internal/config"
 )
 
 func newGateCheckCommand(g *globals) *cobra.Command {
@@ -19,6 +23,9 @@ With --token it also decodes an access token, says which claim of it meets which
 setting, and which routes let it in. It asks nobody for keys: that Entra issued the
 token is not checked. FILE holds the token alone, or what az account
 get-access-token prints; - is standard input.
+
+A note on standard error says where Entra would refuse clients that sign in by
+the metadata. It is no problem of the file: others bring a token of their own.
 
 Exit status: 0 without errors (there may be warnings), 2 with errors, a token that
 the gate would refuse among them.`,
@@ -48,6 +55,7 @@ the gate would refuse among them.`,
 			default:
 				printProblems(out, problems)
 				err = s.print(out)
+				noteForClients(cmd.ErrOrStderr(), cfg)
 			}
 			if err != nil {
 				return err
@@ -58,4 +66,19 @@ the gate would refuse among them.`,
 	cmd.Flags().StringVar(&token, "token", "", "`file` with an access token to decode, - for standard input")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array; with --token, an object")
 	return cmd
+}
+
+// noteForClients prints what stops clients that sign in by themselves, of the first
+// route that does. It is no warning: with a file as it is at first it would always
+// be there.
+func noteForClients(w io.Writer, cfg *config.Gate) {
+	if cfg == nil {
+		return
+	}
+	for _, r := range cfg.Routes {
+		if note := refusedByEntra(cfg, r); note != "" {
+			fmt.Fprintf(w, "note: %s\n", note)
+			return
+		}
+	}
 }
