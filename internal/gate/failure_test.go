@@ -109,7 +109,10 @@ func TestTheLogSaysWhichUpstreamFailsAndWhy(t *testing.T) {
 		says(502, "level=WARN")
 		u.transport.DialContext = works
 		says(200, "level=INFO", "again", "upstream="+u.url.Host)
-		says(200)
+		u.transport.DialContext = fails
+		says(502)
+		u.transport.DialContext = works
+		says(200) // of what was not said it is not said that it is over
 		time.Sleep(troublePause)
 		breaks = true
 		says(502, "level=WARN", "broke off", "EOF")

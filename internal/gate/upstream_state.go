@@ -24,7 +24,7 @@ type trouble struct {
 func (t *trouble) warn(what string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.log != nil && (t.last.IsZero() || now.Sub(t.last) >= troublePause) {
+	if now := time.Now(); t.log != nil && now.Sub(t.last) >= troublePause {
 		t.last, t.open = now, true
 		t.log.Warn(what, "error", loggable(err))
 	}
