@@ -26,7 +26,8 @@ func (x *exchange) until() time.Time {
 // keep has an event stream reach the client at once, stay open while nothing is
 // said, and end when the caller's token has been over for a minute. One that the
 // client merely holds open ends when the gate is about to: it can have another
-// elsewhere at once, while one that answers a call has time to.
+// elsewhere at once, while one that answers a call has time to. What is not answered
+// when the token ends is told so.
 func (g *Gate) keep(x *exchange, res *http.Response) {
 	if res.StatusCode/100 != 2 || x.r.Method == http.MethodHead || !isEventStream(res.Header) {
 		return
@@ -39,8 +40,14 @@ func (g *Gate) keep(x *exchange, res *http.Response) {
 	s := newStream(res.Body, x.until())
 	s.said = func(why string) {
 		g.o.Log.Debug("a stream was ended", "route", x.route.Path, "method", x.r.Method, "reason", why)
+		if s.pending.left() {
+			x.seen.Late = true
+		}
 	}
 	s.opaque = h.Get("Content-Encoding") != "" && !strings.EqualFold(h.Get("Content-Encoding"), "identity")
+	if x.r.Method == http.MethodPost && !s.opaque {
+		s.pending = pendingOf(x.message)
+	}
 	if x.r.Method == http.MethodGet {
 		s.draining = g.draining
 	}

@@ -25,6 +25,7 @@ type stream struct {
 	draining <-chan struct{} // closed when it should end between events; nil: never
 	opaque   bool            // its events cannot be seen
 	said     func(why string)
+	pending  *pending // what it has not answered; nil: nothing
 
 	place   place
 	out     []byte // for the client, before anything else
@@ -95,6 +96,9 @@ func (s *stream) await() {
 	switch {
 	case s.past():
 		s.finish("the token of the caller is over")
+		if s.place.between() {
+			s.out = s.pending.farewell()
+		}
 		return
 	case s.leaving && s.between() && len(s.got) == 0: // what has come is passed on first
 		s.finish("the gate is draining")
@@ -107,6 +111,7 @@ func (s *stream) await() {
 	case p := <-s.got:
 		s.asked = false
 		s.out, s.err = s.place.pass(p.data, p.err != nil), p.err
+		s.pending.follow(s.out)
 		s.bell.Reset(s.rest())
 	case <-s.bell.C:
 		s.bell.Reset(s.rest())
