@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,12 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 			title:  "The MCP server broke off without an answer",
 			detail: "what was asked for may have been carried out",
 		})
+	case x.leftBehind(time.Now()):
+		g.lost(x)
+		if x.message == nil {
+			x.peek()
+		}
+		x.refuse(noSession)
 	default:
 		x.refuse(answer{
 			status: http.StatusBadGateway, kind: "upstream-unreachable", retryAfter: restAfterFailure,
@@ -41,6 +48,14 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 			hint:   "Try again in a moment; the log of the gate has the reason",
 		})
 	}
+}
+
+// leftBehind reports whether the session of a request that was not sent is at an
+// upstream that cannot be reached, while there is another: what clients know to
+// begin anew upon is that there is no such session.
+func (x *exchange) leftBehind(now time.Time) bool {
+	at := x.session.upstream
+	return at != nil && slices.ContainsFunc(x.route.upstreams, func(u *upstream) bool { return u != at && !u.rests(now) })
 }
 
 func late(limit time.Duration, sent bool) answer {
