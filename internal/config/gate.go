@@ -79,7 +79,7 @@ type GateGrant struct {
 func LoadGate(file string) (*Gate, []Problem) {
 	r := &report{}
 	d := r.document(file, "gate.toml")
-	if d == nil {
+	if d == nil || d.ofProxy() {
 		return nil, r.problems
 	}
 	g := &Gate{}

@@ -9,8 +9,7 @@ import (
 // grants reads [route.tools] and its siblings: pattern = { scopes, roles }, in
 // file order.
 func (e *GateEntra) grants(route *table, key string) []GateGrant {
-	section := route.section(key)
-	section.title = "[route." + key + "]"
+	section := route.titled(key, "[route."+key+"]")
 	var grants []GateGrant
 	for _, pattern := range section.inOrder() {
 		keys, ok := value[map[string]any](section, pattern, `a table such as { scopes = ["…"] }, or {} for what everybody may have`)

@@ -185,7 +185,7 @@ on_behalf_of = {}
 		"gate.toml:13: |default must be a string, not a boolean",
 		"gate.toml:14: |a must be a table such as",
 		`gate.toml:14: |unknown key "scope" in [route.tools] "b": did you mean "scopes"?`,
-		"gate.toml:15: |resources must be a table",
+		"gate.toml:15: |resources must be a table, [route.resources]",
 		`gate.toml:16: |unknown key "on_behalf_of" in [[route]]`,
 		`gate.toml:17: |unknown key "redis"`)
 }
@@ -209,5 +209,20 @@ func TestDrainOfAGateIsADuration(t *testing.T) {
 	t.Parallel()
 	if g, problems := loadGate(t, "drain = \"0s\"\n"+trustworthy); g == nil || g.Drain != time.Duration(0) {
 		t.Error(lines(problems))
+	}
+}
+
+func TestFileOfTheOtherProgramIsNamed(t *testing.T) {
+	t.Parallel()
+	g, problems := loadGate(t, "listen = \"127.0.0.1:8877\"\n[entra]\ntenant = \"x\"\n[[rule]]\nurl = \"https://a.example/\"\n")
+	wantProblems(t, problems, "gate.toml:4: |[[rule]] belongs in a config.toml: this is no gate.toml [injectproxy serve reads it")
+	c, problems := load(t, map[string]string{"config.toml": allOfGate})
+	wantProblems(t, problems, "config.toml:|[[route]] belongs in a gate.toml: this is no config.toml [injectproxy gate reads it")
+	if g != nil || c != nil {
+		t.Error("it is used")
+	}
+	_, problems = loadGate(t, "[[rule]]\n[[route]]\n") // is a gate's, with one line too many
+	if text := strings.Join(lines(problems), "\n"); !strings.Contains(text, `unknown key "rule"`) {
+		t.Errorf("got %s", text)
 	}
 }

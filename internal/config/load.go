@@ -21,7 +21,7 @@ var topLevel = [...]string{
 func Load(file string) (*Config, []Problem) {
 	r := &report{}
 	d := r.document(file, "config.toml")
-	if d == nil {
+	if d == nil || d.ofGate() {
 		return nil, r.problems
 	}
 	return d.config()

@@ -52,8 +52,13 @@ func (t *table) name(key string) string {
 
 // section returns the table [key], an empty one if it is absent.
 func (t *table) section(key string) *table {
-	keys, _ := value[map[string]any](t, key, "a table, ["+key+"]")
-	return &table{document: t.document, path: append(slices.Clip(t.path), key), title: "[" + key + "]", keys: keys}
+	return t.titled(key, "["+key+"]")
+}
+
+// titled is section of a table that has a longer name in the file.
+func (t *table) titled(key, title string) *table {
+	keys, _ := value[map[string]any](t, key, "a table, "+title)
+	return &table{document: t.document, path: append(slices.Clip(t.path), key), title: title, keys: keys}
 }
 
 // inOrder returns the keys in file order.
