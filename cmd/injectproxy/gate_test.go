@@ -199,6 +199,9 @@ func TestNoTokenIsInWhatAGateSays(t *testing.T) {
 	if code != 0 || !strings.Contains(status, "/mcp") || !strings.Contains(status, testTenant) || !strings.Contains(status, "no-token") {
 		t.Errorf("exit status %d:\n%s", code, status)
 	}
+	if own, code := runToEnd(t, w.home, nil, "status"); code != 0 || !strings.Contains(own, gateURL) { // by gate.toml: there is no config.toml
+		t.Errorf("exit status %d:\n%s", code, own)
+	}
 	id := s.ID()
 	must(t, s.Close())
 	d.signal(syscall.SIGTERM)
@@ -364,5 +367,16 @@ func TestHangUpOpensTheAuditFileOfAGateAgain(t *testing.T) {
 	d.signal(os.Interrupt)
 	if status := d.stopped(); status != 0 || w.read("old.jsonl") != "" || len(gateLines(t, w.read("audit.jsonl"))) != 1 {
 		t.Errorf("exit status %d, %s", status, w.read("audit.jsonl"))
+	}
+}
+
+func TestStatusOfAGateIsAskedWhereItsFileSays(t *testing.T) {
+	t.Parallel()
+	at := func(listen string) *config.Gate { return &config.Gate{Admin: config.Admin{Listen: listen}} }
+	for want, g := range map[string]*config.Gate{config.DefaultGateAdmin: nil, "127.0.0.1:1": at("127.0.0.1:1"), "": at("")} {
+		got, err := gateAddress(g)
+		if got != want || (err != nil) != (want == "") || err != nil && !strings.Contains(err.Error(), "gate.toml") {
+			t.Errorf("%q, %v; want %q", got, err, want)
+		}
 	}
 }

@@ -17,6 +17,19 @@ import (
 )
 
 // watchEvery is how often --watch asks.
+// gateAddress is adminAddress where there is no config.toml, and a gate.toml,
+// which is nil if it is broken.
+func gateAddress(gate *config.Gate) (string, error) {
+	switch {
+	case gate == nil:
+		return reachable(config.DefaultGateAdmin)
+	case gate.Admin.Listen == "":
+		return "", &failure{status: exitFailed, err: errors.New("there is no status: listen in [admin] of gate.toml is empty"),
+			hint: `set it to an address such as "` + config.DefaultGateAdmin + `", and start injectproxy gate again`}
+	}
+	return reachable(gate.Admin.Listen)
+}
+
 const watchEvery = 2 * time.Second
 
 func newStatusCommand(g *globals) *cobra.Command {
@@ -31,8 +44,9 @@ expiry, and how the configuration in use compares with the files: problems of a
 changed file that was not taken over, settings that wait for a restart, and teams
 that are off. Tokens appear as fingerprints.
 
-Of a running gate, at the address given by --address, it prints the routes, the
-keys of each tenant, and what was denied by its reason.
+Of a running gate, at the address given by --address or, where there is no
+config.toml, that of gate.toml, it prints the routes, the keys of each tenant, and
+what was denied by its reason.
 
 --open shows the same, and each request as it happens, as a page in the browser.
 Where that needs to be let in it waits for it, for 30 seconds; where there is no
@@ -82,7 +96,11 @@ func (g *globals) adminAddress(flag string) (string, error) {
 		cfg, _, err := g.load()
 		switch {
 		case err != nil:
-			return "", err
+			gate, _, none := g.loadGate()
+			if none != nil {
+				return "", err
+			}
+			return gateAddress(gate)
 		case cfg == nil:
 			address = config.DefaultAdmin
 		case cfg.Admin.Listen == "":
