@@ -67,11 +67,8 @@ func (g *globals) loadGate() (*config.Gate, []config.Problem, error) {
 		return nil, nil, f
 	}
 	cfg, problems := config.LoadGate(file)
-	if cfg != nil && g.logLevel != "" {
-		cfg.Log.Level = g.logLevel
-	}
-	if cfg != nil && g.logFormat != "" {
-		cfg.Log.Format = g.logFormat
+	if cfg != nil {
+		g.override(&cfg.Log)
 	}
 	return cfg, problems, nil
 }

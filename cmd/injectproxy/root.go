@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,13 +168,15 @@ func (g *globals) load() (*config.Config, []config.Problem, error) {
 		return nil, nil, f
 	}
 	cfg, problems := config.Load(file)
-	if cfg != nil && g.logLevel != "" {
-		cfg.Log.Level = g.logLevel
-	}
-	if cfg != nil && g.logFormat != "" {
-		cfg.Log.Format = g.logFormat
+	if cfg != nil {
+		g.override(&cfg.Log)
 	}
 	return cfg, problems, nil
+}
+
+// override has the flags take the place of what a file says of the log.
+func (g *globals) override(l *config.Log) {
+	l.Level, l.Format = cmp.Or(g.logLevel, l.Level), cmp.Or(g.logFormat, l.Format)
 }
 
 // valid is load for commands that need a configuration: its problems go to
