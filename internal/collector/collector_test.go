@@ -107,7 +107,9 @@ func TestGarbageOfASmallHeapIsCollectedSeldom(t *testing.T) {
 	var tuned, asSet uint64
 	fmt.Sscan(in(t, "garbage"), &tuned)
 	fmt.Sscan(in(t, "garbage", "GOGC=100"), &asSet)
-	if tuned < 5 || tuned > 13 { // 512 MB by some 60
+	// 512 MB by some 60 are eight, and fewer where the collector is slower than the
+	// garbage: how far it falls behind is the machine's.
+	if tuned < 1 || tuned > 13 {
 		t.Errorf("%d collections", tuned)
 	}
 	if asSet < 4*tuned {
