@@ -1,6 +1,10 @@
 package gate
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
+)
 
 // A message that is judged is in memory from its first byte until its request is
 // over. Of what all of them hold nobody gets more than a share, and those without a
@@ -17,19 +21,19 @@ type budget struct {
 
 	mu   sync.Mutex
 	held int64
-	by   map[owner]int64
+	by   map[binding.Owner]int64
 }
 
 // newBudget returns one in which a body of the largest size finds room twice in a
 // share.
 func newBudget(limit int64) *budget {
 	share := max(leastShare, 2*(limit+1))
-	return &budget{share: share, total: shares * share, by: make(map[owner]int64)}
+	return &budget{share: share, total: shares * share, by: make(map[binding.Owner]int64)}
 }
 
 // take counts n more bytes as held for who. It is false, and counts nothing, if
 // that would be too much.
-func (b *budget) take(who owner, n int64) bool {
+func (b *budget) take(who binding.Owner, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.by[who]+n > b.share || b.held+n > b.total {
@@ -40,7 +44,7 @@ func (b *budget) take(who owner, n int64) bool {
 	return true
 }
 
-func (b *budget) give(who owner, n int64) {
+func (b *budget) give(who binding.Owner, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held -= n
@@ -51,7 +55,7 @@ func (b *budget) give(who owner, n int64) {
 
 // hold is what one request has of the budget.
 type hold struct {
-	who owner
+	who binding.Owner
 	n   int64
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // TestCallersTakeTheirShareOfBodiesAndNoMore holds of those who send bodies that
@@ -82,16 +84,16 @@ func TestBudgetBoundsACallerAndAll(t *testing.T) {
 		t.Errorf("with large bodies a share of %d in %d", large.share, large.total)
 	}
 	for i := range 4 {
-		who := owner{"t", fmt.Sprint(i)}
+		who := binding.Owner{Tenant: "t", Object: fmt.Sprint(i)}
 		if !b.take(who, b.share-1) || b.take(who, 2) || !b.take(who, 1) {
 			t.Errorf("caller %d has %d", i, b.by[who])
 		}
 	}
-	if b.take(owner{"t", "x"}, 1) {
+	if b.take(binding.Owner{Tenant: "t", Object: "x"}, 1) {
 		t.Error("more than all was taken")
 	}
-	b.give(owner{"t", "0"}, 1)
-	if b.take(owner{"t", "1"}, 1) || !b.take(owner{}, 1) {
+	b.give(binding.Owner{Tenant: "t", Object: "0"}, 1)
+	if b.take(binding.Owner{Tenant: "t", Object: "1"}, 1) || !b.take(binding.Owner{}, 1) {
 		t.Error("what was given back is another's")
 	}
 }

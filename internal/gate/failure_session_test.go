@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // TestASessionOfAnUpstreamThatIsGoneEndsWhereThereIsAnother holds that its client
@@ -32,7 +34,7 @@ func TestASessionOfAnUpstreamThatIsGoneEndsWhereThereIsAnother(t *testing.T) {
 				if c.resting {
 					f.routes[0].upstreams[1].failed.Store(time.Now().Add(time.Hour).UnixNano())
 				}
-				if _, err := f.sessions.bind(t.Context(), keyOf(byHeader, "/", "s1"), tenure{ownerOf(somebody()), nobody}); err != nil {
+				if _, err := f.sessions.Bind(t.Context(), binding.KeyOf(byHeader, "/", "s1"), binding.Binding{Owner: ownerOf(somebody()), Upstream: nobody}); err != nil {
 					t.Fatal(err)
 				}
 				body := ""
@@ -51,7 +53,7 @@ func TestASessionOfAnUpstreamThatIsGoneEndsWhereThereIsAnother(t *testing.T) {
 				if res.StatusCode != c.status || method == "POST" && !strings.Contains(text, `"id":1`) {
 					t.Errorf("%s, %s", res.Status, text)
 				}
-				_, known, _ := f.sessions.find(t.Context(), keyOf(byHeader, "/", "s1"))
+				_, known, _ := f.sessions.Find(t.Context(), binding.KeyOf(byHeader, "/", "s1"))
 				if done := <-f.done; done.Lost != (c.status == 404) || known != (c.status == 502) || done.Denied != "" {
 					t.Errorf("told of %+v; the session is known: %v", done, known)
 				}

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
@@ -79,6 +80,9 @@ type Options struct {
 	Routes    []Route
 	BodyLimit int64       // bytes of a message; 0: 8 MiB
 	Upstream  *tls.Config // towards upstreams; nil trusts the system's roots
+
+	// Sessions is shared by all replicas of a gate; nil: one in memory.
+	Sessions binding.Table
 
 	// Verify returns whom a token speaks for. An error that is not a
 	// *verify.Invalid means that it cannot be told at the moment.

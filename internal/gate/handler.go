@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // Gate is the handler of a gate, and its server. Make one with New. It may be
@@ -15,7 +17,7 @@ type Gate struct {
 	o        Options
 	routes   []*route // the longest path first
 	served   map[string]bool
-	sessions *sessions
+	sessions binding.Table
 
 	server   server
 	work     registry
@@ -32,7 +34,10 @@ func New(o Options) (*Gate, error) {
 	case o.BodyLimit == 0:
 		o.BodyLimit = 8 << 20
 	}
-	g := &Gate{o: o, sessions: newSessions(), draining: make(chan struct{}), relays: make(chan struct{}, maxRelays), bodies: newBudget(o.BodyLimit)}
+	if o.Sessions == nil {
+		o.Sessions = binding.NewMemory()
+	}
+	g := &Gate{o: o, sessions: o.Sessions, draining: make(chan struct{}), relays: make(chan struct{}, maxRelays), bodies: newBudget(o.BodyLimit)}
 	g.served = servedAuthorities(o.PublicURL, o.Hosts)
 	for _, r := range o.Routes {
 		g.routes = append(g.routes, &route{Route: r, upstreams: g.upstreams(r)})

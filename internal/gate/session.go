@@ -1,10 +1,10 @@
 package gate
 
 import (
-	"crypto/sha256"
 	"net/http"
 	"strings"
 
+	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
@@ -18,13 +18,9 @@ const mostSessionID = 1 << 10
 // session is an MCP session of an upstream, that a request belongs to. It belongs
 // to who began it.
 type session struct {
-	key      sessionKey
+	key      binding.Key
 	upstream *upstream // that has it; nil: the request names no session
 }
-
-// sessionKey stands for a session. Ids are as good as passwords to a server that
-// knows no callers, so they are not kept.
-type sessionKey [sha256.Size]byte
 
 // The kinds of what a session is known by.
 const (
@@ -34,30 +30,29 @@ const (
 	byPart     = "part"     // a segment or value of it
 )
 
-func keyOf(kind, route, id string) sessionKey {
-	return sha256.Sum256([]byte(kind + "\x00" + route + "\x00" + id))
-}
-
-// owner is whom a session belongs to. The zero owner is anybody without a token.
-type owner struct{ tenant, object string }
-
-func ownerOf(c *verify.Caller) owner {
+// ownerOf is whom the sessions of a caller belong to.
+func ownerOf(c *verify.Caller) binding.Owner {
 	if c == nil {
-		return owner{}
+		return binding.Owner{}
 	}
-	return owner{c.Tenant, c.Object}
+	return binding.Owner{Tenant: c.Tenant, Object: c.Object}
 }
 
 // everybody owns what the URLs of several callers' sessions have in common, and
 // what is thus no id.
-var everybody = owner{object: "everybody"}
+var everybody = binding.Owner{Object: "everybody"}
 
-// Sessions returns how many sessions are known.
-func (g *Gate) Sessions() int { return g.sessions.count() }
+// Sessions returns how many sessions are known, -1 if the table does not tell.
+func (g *Gate) Sessions() int {
+	if t, ok := g.sessions.(interface{ Count() int }); ok {
+		return t.Count()
+	}
+	return -1
+}
 
 // mark is something in a request that names a session.
 type mark struct {
-	key  sessionKey
+	key  binding.Key
 	must bool // it names one: if that is unknown, the request is refused
 	part bool // it may be the id of one, of that server
 }
@@ -89,14 +84,14 @@ func (g *Gate) bound(x *exchange) bool {
 // answered.
 func (g *Gate) join(x *exchange, m mark) bool {
 	caller := ownerOf(x.caller)
-	t, found, err := g.sessions.find(x.r.Context(), m.key)
-	if m.part && err == nil && (!found || t.owner == everybody || x.route.upstreamAt(t.upstream) == nil) {
+	t, found, err := g.sessions.Find(x.r.Context(), m.key)
+	if m.part && err == nil && (!found || t.Owner == everybody || x.route.upstreamAt(t.Upstream) == nil) {
 		return true
 	}
-	if err == nil && found && t.owner == (owner{}) && caller != t.owner {
-		t, err = g.sessions.bind(x.r.Context(), m.key, tenure{caller, t.upstream}) // nobody's until now
+	if err == nil && found && t.Owner == (binding.Owner{}) && caller != t.Owner {
+		t, err = g.sessions.Bind(x.r.Context(), m.key, binding.Binding{Owner: caller, Upstream: t.Upstream}) // nobody's until now
 	}
-	u := x.route.upstreamAt(t.upstream)
+	u := x.route.upstreamAt(t.Upstream)
 	switch {
 	case err != nil:
 		g.o.Log.Error("sessions cannot be looked up", "route", x.route.Path, "error", err)
@@ -104,7 +99,7 @@ func (g *Gate) join(x *exchange, m mark) bool {
 		return false
 	case !found && !m.must:
 		return true
-	case !found, t.owner != caller, u == nil:
+	case !found, t.Owner != caller, u == nil:
 		x.refuseSession()
 		return false
 	}

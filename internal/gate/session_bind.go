@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // unfit is why an answer of the upstream must not go downstream, and what is said
@@ -36,7 +38,7 @@ func (g *Gate) given(x *exchange, res *http.Response) error {
 		return nil
 	}
 	id, ok := headerID(res.Header)
-	key := keyOf(byHeader, x.route.Path, id)
+	key := binding.KeyOf(byHeader, x.route.Path, id)
 	switch {
 	case ok && id == "" || ok && key == x.session.key:
 		return nil
@@ -63,13 +65,13 @@ func (g *Gate) given(x *exchange, res *http.Response) error {
 
 // take binds a session of the upstream that answered to the caller. It is false
 // if another has it.
-func (g *Gate) take(x *exchange, key sessionKey) (bool, error) {
+func (g *Gate) take(x *exchange, key binding.Key) (bool, error) {
 	caller := ownerOf(x.caller)
-	t, err := g.sessions.bind(x.r.Context(), key, tenure{caller, x.upstream.url.String()})
+	t, err := g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: caller, Upstream: x.upstream.url.String()})
 	if err != nil {
 		g.o.Log.Error("a session cannot be noted", "route", x.route.Path, "error", err)
 	}
-	return err == nil && t.owner == caller, err
+	return err == nil && t.Owner == caller, err
 }
 
 // ended forgets the session of the request if the answer says that it is over.
@@ -106,8 +108,8 @@ func (g *Gate) lost(x *exchange) {
 }
 
 // forget removes a session, also when the client has left.
-func (g *Gate) forget(x *exchange, key sessionKey) {
-	if err := g.sessions.forget(context.WithoutCancel(x.r.Context()), key); err != nil {
+func (g *Gate) forget(x *exchange, key binding.Key) {
+	if err := g.sessions.Forget(context.WithoutCancel(x.r.Context()), key); err != nil {
 		g.o.Log.Warn("a session that is over cannot be forgotten", "route", x.route.Path, "error", err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // TestSessionIsFoundAtItsUpstreamAlone holds for upstreams that differ little.
@@ -36,7 +38,7 @@ func TestSessionIsFoundAtItsUpstreamAlone(t *testing.T) {
 func TestSessionOfAnUpstreamThatIsNoMoreIsNotFound(t *testing.T) {
 	t.Parallel()
 	f := among(t, numbering(t, always("one")).URL)
-	if _, err := f.sessions.bind(t.Context(), keyOf(byHeader, "/mcp", "old"), tenure{owner{"tenant", alice}, "http://gone:1"}); err != nil {
+	if _, err := f.sessions.Bind(t.Context(), binding.KeyOf(byHeader, "/mcp", "old"), binding.Binding{Owner: binding.Owner{Tenant: "tenant", Object: alice}, Upstream: "http://gone:1"}); err != nil {
 		t.Fatal(err)
 	}
 	if res, _ := f.do(t, f.as(t, alice, "old", http.MethodPost, callEcho)); res.StatusCode != http.StatusNotFound {

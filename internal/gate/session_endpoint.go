@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/eventstream"
 )
 
@@ -45,7 +46,7 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 		g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
 		return nil, errShared
 	}
-	keys := []sessionKey{key}
+	keys := []binding.Key{key}
 	for _, id := range ids {
 		if mine, err = g.takePart(x, partKey(id)); err != nil {
 			return nil, err
@@ -63,16 +64,16 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 
 // takePart binds what may be the id in a URL to the caller. It is false if the
 // sessions of others have it, too: then it is none.
-func (g *Gate) takePart(x *exchange, key sessionKey) (mine bool, err error) {
-	t, found, err := g.sessions.find(x.r.Context(), key)
+func (g *Gate) takePart(x *exchange, key binding.Key) (mine bool, err error) {
+	t, found, err := g.sessions.Find(x.r.Context(), key)
 	switch {
 	case err != nil:
 		return false, err
-	case !found || t.owner == ownerOf(x.caller):
+	case !found || t.Owner == ownerOf(x.caller):
 		return g.take(x, key)
-	case t.owner != everybody:
+	case t.Owner != everybody:
 		g.forget(x, key)
-		_, err = g.sessions.bind(x.r.Context(), key, tenure{everybody, t.upstream})
+		_, err = g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: everybody, Upstream: t.Upstream})
 	}
 	return false, err
 }
@@ -80,16 +81,16 @@ func (g *Gate) takePart(x *exchange, key sessionKey) (mine bool, err error) {
 // endpointAt returns the key of the session whose messages go to the URL at, as
 // the answer to r says, and what else in it may be an id, beside what r had itself.
 // It is false if that names no session.
-func endpointAt(r *http.Request, at string) (key sessionKey, ids []string, ok bool) {
+func endpointAt(r *http.Request, at string) (key binding.Key, ids []string, ok bool) {
 	u, err := r.URL.Parse(at)
 	if err != nil {
-		return sessionKey{}, nil, false
+		return binding.Key{}, nil, false
 	}
 	asked := idsIn(r.URL)
 	id, ok := queryID(u.RawQuery)
 	ids = slices.DeleteFunc(idsIn(u), func(p string) bool { return p == id || slices.Contains(asked, p) })
 	if ok && id != "" {
-		return keyOf(byQuery, "", id), ids, true
+		return binding.KeyOf(byQuery, "", id), ids, true
 	}
 	return endpointKey(u), ids, u.RawQuery != "" || u.Path != r.URL.Path
 }

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // marks returns what names a session in the request, false if that can be read in
@@ -16,13 +18,13 @@ func (x *exchange) marks() (all []mark, ok bool) {
 		return nil, false
 	}
 	if id != "" {
-		all = append(all, mark{key: keyOf(byHeader, x.route.Path, id), must: true})
+		all = append(all, mark{key: binding.KeyOf(byHeader, x.route.Path, id), must: true})
 	}
 	if id, ok = queryID(x.r.URL.RawQuery); !ok {
 		return nil, false
 	}
 	if id != "" {
-		all = append(all, mark{key: keyOf(byQuery, "", id), must: x.mayCall()})
+		all = append(all, mark{key: binding.KeyOf(byQuery, "", id), must: x.mayCall()})
 	}
 	return append(all, x.endpointMarks()...), true
 }
@@ -58,7 +60,7 @@ func (x *exchange) endpointMarks() (all []mark) {
 // hasSession reports whether the path names a session that is known.
 func (g *Gate) hasSession(x *exchange) bool {
 	return slices.ContainsFunc(x.endpointMarks(), func(m mark) bool {
-		_, found, err := g.sessions.find(x.r.Context(), m.key)
+		_, found, err := g.sessions.Find(x.r.Context(), m.key)
 		return found || err != nil
 	})
 }
@@ -124,10 +126,10 @@ func unescaped(s string) string {
 }
 
 // endpointKey is the key of a session whose URL has no id that is known as such.
-func endpointKey(u *url.URL) sessionKey { return keyOf(byEndpoint, "", u.Path+"?"+u.RawQuery) }
+func endpointKey(u *url.URL) binding.Key { return binding.KeyOf(byEndpoint, "", u.Path+"?"+u.RawQuery) }
 
 // partKey is the key of a session by what may be its id in a URL.
-func partKey(id string) sessionKey { return keyOf(byPart, "", id) }
+func partKey(id string) binding.Key { return binding.KeyOf(byPart, "", id) }
 
 // idsIn returns the segments and values of a URL that may be ids of sessions.
 func idsIn(u *url.URL) (all []string) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/verify"
 )
 
@@ -155,7 +156,7 @@ func (f *front) request(t testing.TB, method, path, body string) *http.Request {
 func (f *front) began(t testing.TB, id string, c *verify.Caller) {
 	t.Helper()
 	for _, r := range f.routes {
-		if _, err := f.sessions.bind(t.Context(), keyOf(byHeader, r.Path, id), tenure{ownerOf(c), r.upstreams[len(r.upstreams)-1].url.String()}); err != nil {
+		if _, err := f.sessions.Bind(t.Context(), binding.KeyOf(byHeader, r.Path, id), binding.Binding{Owner: ownerOf(c), Upstream: r.upstreams[len(r.upstreams)-1].url.String()}); err != nil {
 			t.Fatal(err)
 		}
 	}
