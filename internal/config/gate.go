@@ -32,8 +32,15 @@ type Gate struct {
 	Entra  GateEntra
 	Routes []GateRoute // in file order, at least one
 
+	Redis GateRedis
 	Admin Admin
 	Log   Log
+}
+
+// GateRedis is where replicas share their sessions. The zero GateRedis is nowhere.
+type GateRedis struct {
+	URL          string // redis or rediss, without a password; "": sessions stay in memory
+	PasswordFile string // absolute; "": none, or the one in the URL
 }
 
 // GateEntra says which tokens are accepted. GUIDs are in lower case.
@@ -59,11 +66,33 @@ type GateRoute struct {
 	Mode      string     // "strict", "optional" or "permissive"
 	Timeout   time.Duration
 
+	OnBehalfOf *GateOnBehalfOf // nil: upstreams are shown no token
+	Identity   []GateIdentity  // in file order
+
 	Scopes, Roles []string
 	Origins       []string // as browsers send them: in lower case, no default port
 
 	Allow                     bool // default = "allow"
 	Tools, Resources, Prompts []GateGrant
+}
+
+// GateOnBehalfOf is [route.on_behalf_of]: what callers' tokens are exchanged for,
+// and by which credential: one of Certificate, SecretFile and Federated.
+type GateOnBehalfOf struct {
+	Pos         Position
+	Scopes      []string // in full, of one API
+	Certificate string   // absolute
+	SecretFile  string   // absolute
+	Federated   string   // "managed-identity" or "workload-identity"
+	Identity    string   // client ID of a user-assigned managed identity, or ""
+	WarnConsent bool
+}
+
+// GateIdentity is one line of [route.identity_headers].
+type GateIdentity struct {
+	Pos    Position
+	Header string // canonical
+	Of     string // what of the caller it tells
 }
 
 // GateGrant is what the tools, resources or prompts that match Pattern need.

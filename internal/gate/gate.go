@@ -42,6 +42,24 @@ type Grant struct {
 	Needs
 }
 
+// Exchanger gets the tokens that upstreams are shown, as *exchange.Exchanger does:
+// for the user that assertion, the caller's token, speaks for. Its methods are
+// called concurrently. The error is an *exchange.Refusal, or ctx is over.
+type Exchanger interface {
+	Exchange(ctx context.Context, tenant, assertion string) (token string, err error)
+
+	// Again is Exchange after an upstream has refused a token, with the claims that
+	// it asked for, a JSON object or "".
+	Again(ctx context.Context, tenant, assertion, refused, claims string) (token string, err error)
+}
+
+// IdentityHeader tells upstreams who the caller is. The gate removes what a caller
+// says by that name on every route.
+type IdentityHeader struct {
+	Name string // canonical
+	Of   string // a word of Identities
+}
+
 // Route is one MCP server, or several that are the same.
 type Route struct {
 	Path      string        // absolute; covers itself and what is below it, by whole segments
@@ -56,6 +74,9 @@ type Route struct {
 	Mode    Mode
 	Needs            // of every caller that shows a token
 	Origins []string // allowed values of Origin; a request without one is allowed always
+
+	OnBehalfOf Exchanger        // of the tokens that upstreams are shown; nil: they see none
+	Identity   []IdentityHeader // none: upstreams are not told who calls
 
 	Tools, Resources, Prompts []Grant
 	Allow                     bool // what no Grant names is allowed, else denied
