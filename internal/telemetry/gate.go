@@ -39,6 +39,10 @@ type GateRequest struct {
 	Lost     bool   // the upstream did not know a session that it had given
 	Late     bool   // it was passed on and not answered in time
 
+	// Exchange is what came of exchanging the token: "ok", or why there is none, of
+	// a fixed set of words; "" if none was needed.
+	Exchange string
+
 	counted *gateSeries
 	span    trace.Span
 }
@@ -73,7 +77,7 @@ func GateLine(log *slog.Logger, r *GateRequest, d time.Duration) {
 	attrs := gateFacts(r, d)
 	for _, a := range [...]struct{ key, value string }{
 		{"message", r.Message}, {"name", r.Name}, {"reason", r.Reason}, {"invalid", r.Invalid}, {"tid", r.Tenant}, {"oid", r.Object}, {"client", r.Client},
-		{"token", r.Fingerprint}, {"upstream", r.Upstream}, {"session", r.session()}, {"problem", r.Problem},
+		{"token", r.Fingerprint}, {"exchange", r.Exchange}, {"upstream", r.Upstream}, {"session", r.session()}, {"problem", r.Problem},
 	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.key, a.value))
@@ -93,7 +97,7 @@ func (r *GateRequest) strange() bool {
 
 // gateFacts are what every line about a request says, with room for the rest.
 func gateFacts(r *GateRequest, d time.Duration) []slog.Attr {
-	return append(make([]slog.Attr, 0, 22),
+	return append(make([]slog.Attr, 0, 23),
 		slog.String("route", r.Route),
 		slog.String("method", r.Method),
 		slog.String("path", r.Path),
@@ -126,7 +130,7 @@ func (a *Audit) Gate(r *GateRequest, d time.Duration) {
 	line.AddAttrs(
 		slog.String("reason", r.Reason), slog.String("invalid", r.Invalid), slog.String("message", r.Message), slog.String("name", r.Name),
 		slog.String("tid", r.Tenant), slog.String("oid", r.Object), slog.String("client", r.Client), slog.String("token", r.Fingerprint),
-		slog.String("upstream", r.Upstream), slog.String("session", r.session()), slog.Bool("late", r.Late), slog.String("problem", r.Problem),
+		slog.String("exchange", r.Exchange), slog.String("upstream", r.Upstream), slog.String("session", r.session()), slog.Bool("late", r.Late), slog.String("problem", r.Problem),
 	)
 	a.format.Handle(context.Background(), line)
 }

@@ -18,8 +18,12 @@ type GateMetricsOptions struct {
 	Denials []string // why a request may not be passed on: the values of GateRequest.Reason
 	Invalid []string // what may be wrong with a token: the values of GateRequest.Invalid
 
+	Exchanging []string // those of Routes on which tokens are exchanged
+	Exchanges  []string // what may come of it: the values of GateRequest.Exchange
+
 	Ready       func() bool
-	Sessions    func() int // that are known
+	Sessions    func() int        // that are known; below 0: it is not known how many
+	Store       func() StoreState // nil: the gate shares its sessions with nobody
 	Keys        func() []KeyState
 	Certificate func() time.Time // when the one that is served ends; zero: there is none
 	AuditErrors func() int64     // writes and openings of the audit file that failed
@@ -33,6 +37,12 @@ type KeyState struct {
 	Fetched time.Time // when they were last had from the authority; zero: never
 }
 
+// StoreState is the state of where gates share their sessions.
+type StoreState struct {
+	Up       bool  // it did not fail when it was last asked
+	Failures int64 // how often it has failed
+}
+
 // GateMetrics are the numbers of one gate, for Prometheus. They are labelled by
 // what the configuration names and by fixed sets of words, never by callers,
 // tools, paths or what a client says: their number is bounded by the routes and
@@ -41,6 +51,7 @@ type KeyState struct {
 type GateMetrics struct {
 	registry *prometheus.Registry
 	routes   map[string]*gateSeries // never changed
+	entra    *exchangeSeries        // nil: no route exchanges tokens
 }
 
 // NewGateMetrics returns GateMetrics in a registry of their own, with those of
@@ -54,6 +65,7 @@ func NewGateMetrics(o GateMetricsOptions) *GateMetrics {
 	for _, route := range append(o.Routes[:len(o.Routes):len(o.Routes)], NoRoute) {
 		m.routes[route] = v.series(route, o.Denials, o.Invalid)
 	}
+	m.exchanging(f, &o)
 	return m
 }
 
@@ -96,6 +108,7 @@ type gateSeries struct {
 	inFlight, streams                    prometheus.Gauge
 	duration, header                     prometheus.Observer
 	denials, invalid, answers            *words
+	exchanges                            *words // nil: of a route that exchanges no tokens
 }
 
 func (v *gateVectors) series(route string, denials, invalid []string) *gateSeries {
@@ -164,6 +177,9 @@ func (s *gateSeries) decided(r *GateRequest) {
 	}
 	if r.Problem != "" {
 		s.answers.count(r.Problem)
+	}
+	if r.Exchange != "" && s.exchanges != nil {
+		s.exchanges.count(r.Exchange)
 	}
 	s.retries.Add(float64(max(0, r.Attempts-1)))
 	if r.Late {

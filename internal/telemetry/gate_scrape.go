@@ -10,16 +10,18 @@ import (
 type gateAtScrape struct{ o *GateMetricsOptions }
 
 var (
-	gateReady       = described("gate_ready", "1 while new requests are wanted: keys were loaded, and the gate does not drain.")
-	gateSessions    = described("gate_sessions_live", "MCP sessions that are known, and whose they are.")
-	gateKeysHeld    = described("gate_keys_held", "Keys of a tenant by which tokens are verified.", "tenant")
-	gateKeysAge     = described("gate_keys_age_seconds", "Since the keys of a tenant were last had from the authority; absent before the first time.", "tenant")
-	gateCertificate = described("gate_certificate_expiry_timestamp_seconds", "When the certificate that clients see ends; absent where the gate has none.")
+	gateReady         = described("gate_ready", "1 while new requests are wanted: keys were loaded, and the gate does not drain.")
+	gateSessions      = described("gate_sessions_live", "MCP sessions that are known, and whose they are; absent where gates share them.")
+	gateStoreUp       = described("gate_session_store_up", "1 while the store that gates share their sessions in answers; absent where there is none.")
+	gateStoreFailures = described("gate_session_store_failures_total", "How often it was asked and has failed; absent where there is none.")
+	gateKeysHeld      = described("gate_keys_held", "Keys of a tenant by which tokens are verified.", "tenant")
+	gateKeysAge       = described("gate_keys_age_seconds", "Since the keys of a tenant were last had from the authority; absent before the first time.", "tenant")
+	gateCertificate   = described("gate_certificate_expiry_timestamp_seconds", "When the certificate that clients see ends; absent where the gate has none.")
 )
 
 // Describe implements [prometheus.Collector].
 func (c gateAtScrape) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{gateReady, gateSessions, gateKeysHeld, gateKeysAge, gateCertificate, auditErrorsTotal, auditLost} {
+	for _, d := range []*prometheus.Desc{gateReady, gateSessions, gateStoreUp, gateStoreFailures, gateKeysHeld, gateKeysAge, gateCertificate, auditErrorsTotal, auditLost} {
 		ch <- d
 	}
 }
@@ -30,15 +32,9 @@ func (c gateAtScrape) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	if c.o.Ready != nil {
-		ready := 0.0
-		if c.o.Ready() {
-			ready = 1
-		}
-		gauge(gateReady, ready)
+		gauge(gateReady, truth(c.o.Ready()))
 	}
-	if c.o.Sessions != nil {
-		gauge(gateSessions, float64(c.o.Sessions()))
-	}
+	c.sessions(ch, gauge)
 	if c.o.Keys != nil {
 		c.keys(gauge)
 	}
@@ -52,6 +48,27 @@ func (c gateAtScrape) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n()))
 		}
 	}
+}
+
+func (c gateAtScrape) sessions(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64, ...string)) {
+	if c.o.Sessions != nil {
+		if n := c.o.Sessions(); n >= 0 {
+			gauge(gateSessions, float64(n))
+		}
+	}
+	if c.o.Store != nil {
+		s := c.o.Store()
+		gauge(gateStoreUp, truth(s.Up))
+		ch <- prometheus.MustNewConstMetric(gateStoreFailures, prometheus.CounterValue, float64(s.Failures))
+	}
+}
+
+// truth is how a gauge says whether something is so.
+func truth(holds bool) float64 {
+	if holds {
+		return 1
+	}
+	return 0
 }
 
 func (c gateAtScrape) keys(gauge func(*prometheus.Desc, float64, ...string)) {

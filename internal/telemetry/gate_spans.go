@@ -43,7 +43,7 @@ func (t *Traces) GateDone(r *GateRequest) {
 	for _, a := range [...]struct{ key, value string }{
 		{"injectproxy.reason", r.Reason}, {"injectproxy.invalid", r.Invalid}, {"client.address", r.Remote}, {"injectproxy.message", r.Message}, {"injectproxy.name", r.Name}, {"injectproxy.tid", r.Tenant},
 		{"injectproxy.oid", r.Object}, {"injectproxy.client", r.Client}, {"injectproxy.token.fingerprint", r.Fingerprint},
-		{"injectproxy.upstream", r.Upstream}, {"injectproxy.session", r.session()}, {"injectproxy.problem", r.Problem},
+		{"injectproxy.exchange", r.Exchange}, {"injectproxy.upstream", r.Upstream}, {"injectproxy.session", r.session()}, {"injectproxy.problem", r.Problem},
 	} {
 		if a.value != "" {
 			r.span.SetAttributes(attribute.String(a.key, clean(a.value)))

@@ -21,6 +21,7 @@ const tenant = "16b3c013-d300-468d-8c1d-000000000000"
 func completeGate() *GateMetrics {
 	m := NewGateMetrics(GateMetricsOptions{
 		Version: "v1", Routes: []string{"/mcp", "/other"}, Denials: []string{"tool", "token"}, Invalid: []string{"audience", "expired"},
+		Exchanging: []string{"/mcp"}, Exchanges: []string{"ok", "challenged"}, Store: func() StoreState { return StoreState{Failures: 7} },
 		Ready: func() bool { return true }, Sessions: func() int { return 3 }, Certificate: func() time.Time { return time.Unix(2e9, 0) },
 		Keys: func() []KeyState {
 			return []KeyState{{Tenant: tenant, Held: 2, Fetched: time.Now()}, {Tenant: "another"}}
@@ -154,6 +155,54 @@ func TestSeriesOfAGateAreBounded(t *testing.T) {
 	}
 }
 
+func TestExchangesOfAGateAreCountedByRouteAndResult(t *testing.T) {
+	m := completeGate()
+	const asked = "injectproxy_gate_exchange_request_duration_seconds"
+	wantSeries(t, scrapeGate(t, m), map[string]float64{ // before the first
+		`injectproxy_gate_exchanges_total{result="ok",route="/mcp"}`: 0, `injectproxy_gate_exchanges_total{result="challenged",route="/mcp"}`: 0,
+		`injectproxy_gate_exchange_requests_total{result="ok"}`: 0, asked + "_count": 0,
+	})
+	for _, result := range []string{"ok", "ok", "challenged", ""} {
+		r := called(200, 0)
+		r.Exchange = result
+		countGate(m, r)
+	}
+	other := called(200, 0)
+	other.Route, other.Exchange = "/other", "ok" // which exchanges none
+	countGate(m, other)
+	m.Exchanged("ok", 30*time.Millisecond)
+	got := scrapeGate(t, m)
+	wantSeries(t, got, map[string]float64{
+		`injectproxy_gate_exchanges_total{result="ok",route="/mcp"}`: 2, `injectproxy_gate_exchanges_total{result="challenged",route="/mcp"}`: 1,
+		`injectproxy_gate_exchange_requests_total{result="ok"}`: 1, asked + `_bucket{le="0.025"}`: 0, asked + `_bucket{le="0.05"}`: 1,
+	})
+	if _, ok := got[`injectproxy_gate_exchanges_total{result="ok",route="/other"}`]; ok {
+		t.Error("a route that exchanges no tokens has a series of them")
+	}
+	none := NewGateMetrics(GateMetricsOptions{Routes: []string{"/mcp"}})
+	none.Exchanged("ok", 0)
+	for name := range scrapeGate(t, none) {
+		if strings.Contains(name, "exchange") {
+			t.Errorf("%s of a gate that exchanges no tokens", name)
+		}
+	}
+}
+
+// A store that fails is seen, and none is no store that fails. What is shared
+// has no number here.
+func TestStoreOfSessionsIsThereOnlyIfGatesShareThem(t *testing.T) {
+	wantSeries(t, scrapeGate(t, completeGate()), map[string]float64{`injectproxy_gate_session_store_up`: 0, `injectproxy_gate_session_store_failures_total`: 7})
+	up := NewGateMetrics(GateMetricsOptions{Store: func() StoreState { return StoreState{Up: true} }, Sessions: func() int { return -1 }})
+	got := scrapeGate(t, up)
+	wantSeries(t, got, map[string]float64{`injectproxy_gate_session_store_up`: 1, `injectproxy_gate_session_store_failures_total`: 0})
+	if n, ok := got[`injectproxy_gate_sessions_live`]; ok {
+		t.Errorf("%v sessions are known", n)
+	}
+	if _, ok := scrapeGate(t, NewGateMetrics(GateMetricsOptions{}))[`injectproxy_gate_session_store_up`]; ok {
+		t.Error("there is no store")
+	}
+}
+
 func TestLineOfARequestToAGate(t *testing.T) {
 	log, out := newLogger(t, "info", "text")
 	GateLine(log, called(200, 0), 12345678*time.Nanosecond)
@@ -163,8 +212,8 @@ func TestLineOfARequestToAGate(t *testing.T) {
 		t.Errorf("got  %swant %s", got, want)
 	}
 	out.Reset()
-	GateLine(log, &GateRequest{Route: "/mcp", Method: "POST", Path: "/mcp", Remote: "::1", Status: 403, Reason: "token", Problem: "The access token is not valid", Late: true, Lost: true}, 0)
-	const denied = ` msg=request route=/mcp method=POST path=/mcp remote=::1 decision=denied status=403 attempt=0 duration_ms=0 bytes=0 reason=token session=lost problem="The access token is not valid" late=true` + "\n"
+	GateLine(log, &GateRequest{Route: "/mcp", Method: "POST", Path: "/mcp", Remote: "::1", Status: 403, Reason: "token", Exchange: "challenged", Problem: "The access token is not valid", Late: true, Lost: true}, 0)
+	const denied = ` msg=request route=/mcp method=POST path=/mcp remote=::1 decision=denied status=403 attempt=0 duration_ms=0 bytes=0 reason=token exchange=challenged session=lost problem="The access token is not valid" late=true` + "\n"
 	if _, got, _ := strings.Cut(out.String(), "level=INFO"); got != denied {
 		t.Errorf("got  %swant %s", got, denied)
 	}
@@ -238,7 +287,7 @@ func TestGateAuditLineHasAllKeys(t *testing.T) {
 	if len(lines) != 2 {
 		t.Fatalf("%d lines: %s", len(lines), b)
 	}
-	keys := []string{"attempt", "bytes", "client", "decision", "duration_ms", "invalid", "late", "message", "method", "name", "oid", "path", "problem",
+	keys := []string{"attempt", "bytes", "client", "decision", "duration_ms", "exchange", "invalid", "late", "message", "method", "name", "oid", "path", "problem",
 		"reason", "remote", "route", "session", "status", "tid", "time", "token", "upstream"}
 	for i, line := range lines {
 		var got map[string]any
@@ -276,7 +325,7 @@ func TestSpanOfARequestToAGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := called(502, 0)
-	r.Problem, r.Name = "The MCP server cannot be reached", "Bearer abcdefghijklmnop0123456789"
+	r.Exchange, r.Problem, r.Name = "ok", "The MCP server cannot be reached", "Bearer abcdefghijklmnop0123456789"
 	traces.GateBegan(r, http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "Authorization": {"Bearer x.y.z"}})
 	traces.GateDone(r)
 	(*Traces)(nil).GateBegan(r, nil)
@@ -289,7 +338,7 @@ func TestSpanOfARequestToAGate(t *testing.T) {
 	span := c.spans["POST /mcp"]
 	for key, want := range map[string]string{
 		"http.route": "/mcp", "http.response.status_code": "502", "injectproxy.oid": r.Object, "injectproxy.decision": "allowed", "error.type": "502",
-		"injectproxy.name": "Bearer " + masked,
+		"injectproxy.name": "Bearer " + masked, "injectproxy.exchange": "ok",
 	} {
 		if got := attributeOf(span, key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
