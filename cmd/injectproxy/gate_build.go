@@ -26,13 +26,14 @@ type gateway struct {
 	cfg      *config.Gate
 	around   surroundings
 	keys     *verify.Verifier
+	apis     []*apiExchanger // that tokens are exchanged for
 	watch    *gateObserver
 	entra    *http.Transport
 	grace    time.Duration // how long it goes on as before when it is to end
 	draining atomic.Bool   // no more clients are wanted
 }
 
-// buildGate composes a gate: configuration → keys → routes.
+// buildGate composes a gate: configuration → keys → exchanged tokens → routes.
 func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
 	roots, err := upstreamRoots(cfg.Upstream.CA)
 	if err != nil {
@@ -57,7 +58,11 @@ func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
 		return nil, err
 	}
 	w.watch = newGateObserver(w)
+	if w.apis, err = w.newExchangers(client); err != nil {
+		return nil, err
+	}
 	o := gateOptions(cfg)
+	attach(w.apis, o.Routes)
 	o.TLS, o.Upstream, o.Log, o.ErrorLog = cfg.TLS, trust, s.log, telemetry.LibraryLog(s.log, "net/http")
 	o.Verify, o.Ready = w.keys.Verify, w.ready
 	o.Began, o.Answered, o.Done = w.watch.began, w.watch.answered, w.watch.done

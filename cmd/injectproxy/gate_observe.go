@@ -34,8 +34,12 @@ func newGateObserver(w *gateway) *gateObserver {
 		Sessions: func() int { return w.Sessions() }, Certificate: func() time.Time { return w.CertificateExpiry() },
 		AuditErrors: w.around.audit.Errors, AuditLost: w.around.audit.Lost,
 	}
+	o.Exchanges = exchangeResults()
 	for _, r := range w.cfg.Routes {
 		o.Routes = append(o.Routes, r.Path)
+		if r.OnBehalfOf != nil {
+			o.Exchanging = append(o.Exchanging, r.Path)
+		}
 	}
 	watch := &gateObserver{
 		log: w.around.log, metrics: telemetry.NewGateMetrics(o), history: telemetry.NewHistory(w.around.now),

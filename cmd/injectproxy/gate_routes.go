@@ -29,10 +29,17 @@ func gateRoutes(cfg *config.Gate) (routes []gate.Route) {
 		routes = append(routes, gate.Route{
 			Path: r.Path, Upstreams: r.Upstreams, Protocol: r.Protocol, UpstreamHost: r.Host, Timeout: r.Timeout, Mode: gateModes[r.Mode],
 			Needs: gate.Needs{Scopes: r.Scopes, Roles: r.Roles}, Origins: r.Origins, Allow: r.Allow,
-			Tools: gateGrants(r.Tools), Resources: gateGrants(r.Resources), Prompts: gateGrants(r.Prompts),
+			Identity: gateIdentity(r.Identity), Tools: gateGrants(r.Tools), Resources: gateGrants(r.Resources), Prompts: gateGrants(r.Prompts),
 		})
 	}
 	return routes
+}
+
+func gateIdentity(list []config.GateIdentity) (headers []gate.IdentityHeader) {
+	for _, h := range list {
+		headers = append(headers, gate.IdentityHeader{Name: h.Header, Of: h.Of})
+	}
+	return headers
 }
 
 func gateGrants(list []config.GateGrant) (grants []gate.Grant) {
