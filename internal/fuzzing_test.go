@@ -16,7 +16,7 @@ var exposed = map[string][]string{
 	"matching":                 {"match/FuzzLookup", "match/FuzzLookupBuiltPaths"},
 	"configuration":            {"config/FuzzLoad", "config/FuzzLoadGate"},
 	"expiry of a JWT":          {"source/FuzzExpiry"},
-	"challenge for claims":     {"retry/FuzzChallenge"},
+	"challenge for claims":     {"challenge/FuzzChallenge"},
 	"output of az":             {"source/FuzzCommandOutput"},
 	"replay buffer":            {"replay/FuzzBody"},
 	"MCP messages":             {"jsonrpc/FuzzParse", "session/FuzzTracking"},

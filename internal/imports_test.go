@@ -38,20 +38,21 @@ var rooms = map[string][]string{
 	"internal/admin":       {"internal/telemetry"},
 	"internal/binding":     nil,
 	"internal/ca":          nil,
+	"internal/challenge":   nil,
 	"internal/clientenv":   nil,
 	"internal/collector":   nil,
 	"internal/config":      {"internal/match"},
 	"internal/entratest":   nil,
 	"internal/eventstream": nil,
 	"internal/exchange":    nil,
-	"internal/gate":        {"internal/binding", "internal/eventstream", "internal/exchange", "internal/jsonrpc", "internal/listing", "internal/verify"},
+	"internal/gate":        {"internal/binding", "internal/challenge", "internal/eventstream", "internal/exchange", "internal/jsonrpc", "internal/listing", "internal/verify"},
 	"internal/inject":      {"internal/match", "internal/token"},
 	"internal/jsonrpc":     nil,
 	"internal/listing":     {"internal/jsonrpc"},
 	"internal/match":       nil,
 	"internal/proxy":       {"internal/jsonrpc", "internal/match", "internal/record"},
 	"internal/record":      nil,
-	"internal/retry":       {"internal/replay", "internal/token"},
+	"internal/retry":       {"internal/challenge", "internal/replay", "internal/token"},
 	"internal/session":     {"internal/eventstream", "internal/jsonrpc", "internal/replay"},
 	"internal/replay":      nil,
 	"internal/signin":      {"internal/token"},
@@ -62,6 +63,8 @@ var rooms = map[string][]string{
 	"internal/token":       nil,
 	"internal/trust":       nil,
 	"internal/verify":      nil,
+
+	"internal/challenge/challengetest": nil, // for tests
 }
 
 // holders are the packages that hold a body for longer than it takes to pass it

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/injectproxy/injectproxy/internal/challenge/challengetest"
 	"github.com/injectproxy/injectproxy/internal/inject"
 	"github.com/injectproxy/injectproxy/internal/retry"
 	"github.com/injectproxy/injectproxy/internal/token"
@@ -97,7 +98,7 @@ func TestClaimsInEverySpellingReachTheSourceAndCostOneReplay(t *testing.T) {
 	std := base64.StdEncoding.EncodeToString([]byte(claims))
 	want(t, "padding and both letters", strings.HasSuffix(std, "=") && strings.Contains(std, "+") && strings.Contains(std, "/"), true)
 	for _, status := range []int{401, 403} {
-		for _, spelling := range retry.Spellings(claims) {
+		for _, spelling := range challengetest.Spellings(claims) {
 			t.Run(fmt.Sprint(status, " ", spelling.Name), func(t *testing.T) {
 				t.Parallel()
 				var hits atomic.Int32

@@ -1,4 +1,6 @@
-package retry
+// Package challengetest has the ways in which servers write a claims challenge, for
+// the tests of those who read it.
+package challengetest
 
 import "encoding/base64"
 

@@ -1,4 +1,4 @@
-package retry
+package challenge
 
 import (
 	"encoding/base64"
@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/injectproxy/injectproxy/internal/challenge/challengetest"
 )
 
 func TestClaimsAreReadInEverySpelling(t *testing.T) {
@@ -15,10 +17,10 @@ func TestClaimsAreReadInEverySpelling(t *testing.T) {
 	// Claims of all lengths modulo three, with the letters in which the two
 	// alphabets differ.
 	for _, claims := range []string{`{}`, `{"a":"~~~???"}`, `{"a":"~~~??>"} `, `{"a":{"b":[1,"ÿþ"]}}`} {
-		for _, spelling := range Spellings(claims) {
+		for _, spelling := range challengetest.Spellings(claims) {
 			value := spelling.Value
 			for _, values := range [][]string{{value}, {`Basic realm="x"`, value}, {"", value, `Bearer claims="e30"`}} {
-				if got, _ := challenge(values); got != strings.TrimSpace(claims) {
+				if got, _ := Read(values); got != strings.TrimSpace(claims) {
 					t.Errorf("%q: got %q, want %q", values, got, claims)
 				}
 			}
@@ -36,7 +38,7 @@ func TestWhatIsNoChallengeForClaimsGivesNone(t *testing.T) {
 		`Bearer claims="` + b64([]byte(`{"a":1}{"b":2}`)) + `"`, `Bearer claims="` + b64([]byte("{\"a\":\"\xff\"}")) + `"`,
 		`Bearer claims="` + b64([]byte(`{"a":"`+strings.Repeat("x", mostClaims)+`"}`)) + `"`,
 	} {
-		if got, invalid := challenge([]string{value}); got != "" || invalid {
+		if got, invalid := Read([]string{value}); got != "" || invalid {
 			t.Errorf("%.80q: got %q, %v", value, got, invalid)
 		}
 	}
@@ -58,7 +60,7 @@ func TestInvalidTokenIsReadInEverySpelling(t *testing.T) {
 		`Bearer error`:                                           false,
 		`invalid_token`:                                          false,
 	} {
-		if _, got := challenge([]string{value}); got != want {
+		if _, got := Read([]string{value}); got != want {
 			t.Errorf("%q: got %v, want %v", value, got, want)
 		}
 	}
@@ -68,14 +70,14 @@ func TestInvalidTokenIsReadInEverySpelling(t *testing.T) {
 // JSON object out of it, that nothing inside quotes is taken for a parameter,
 // and that what RFC 9110 has a reading of is read so.
 func FuzzChallenge(f *testing.F) {
-	for _, spelling := range Spellings(`{"a":"~?"}`) {
+	for _, spelling := range challengetest.Spellings(`{"a":"~?"}`) {
 		f.Add(spelling.Value)
 	}
 	for _, seed := range []string{`Bearer error="invalid_token"`, `a="\`, `,,= ="x`, "\x00\"\xff"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		claims, invalid := challenge([]string{value})
+		claims, invalid := Read([]string{value})
 		if params, ok := parametersOf(value); ok {
 			want, wantInvalid := "", false
 			for _, p := range params {
@@ -93,10 +95,10 @@ func FuzzChallenge(f *testing.F) {
 		}
 		escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value)
 		described := `Bearer error_description="` + escaped + `"`
-		if claims, invalid := challenge([]string{described}); claims != "" || invalid {
+		if claims, invalid := Read([]string{described}); claims != "" || invalid {
 			t.Errorf("%q is read inside quotes: %q, %v", described, claims, invalid)
 		}
-		claims, invalid = challenge([]string{described + `, error="invalid_token", claims="e30"`})
+		claims, invalid = Read([]string{described + `, error="invalid_token", claims="e30"`})
 		if claims != "{}" || !invalid {
 			t.Errorf("what follows %q is not read: %q, %v", described, claims, invalid)
 		}

@@ -1,9 +1,13 @@
-package retry
+// Package challenge reads how servers refuse an access token: the claims that
+// another one has to prove, in whatever spelling they are asked for.
+//
+// Its input is whatever a server sends. What it returns is a JSON object of bounded
+// size, or nothing.
+package challenge
 
 import (
 	"encoding/base64"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,21 +16,12 @@ import (
 // service, perhaps as an argument of a program.
 const mostClaims = 16 << 10
 
-// refusal reports whether resp refuses the token, and returns the claims that
-// it asks for: every 401 does, and a 403 that says so.
-func refusal(resp *http.Response) (claims string, refused bool) {
-	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
-		return "", false
-	}
-	claims, invalid := challenge(resp.Header["Www-Authenticate"])
-	return claims, invalid || claims != "" || resp.StatusCode == http.StatusUnauthorized
-}
-
-// challenge reads the parameters of all challenges (RFC 9110 section 11.6.1),
-// whatever their scheme: the first claims that decode, and whether one of them
-// says error="invalid_token" (RFC 6750). Parameters are found wherever they
-// stand outside quotes, because servers are careless with commas and quotes.
-func challenge(values []string) (claims string, invalid bool) {
+// Read reads the parameters of all challenges in values, those of WWW-Authenticate
+// (RFC 9110 section 11.6.1), whatever their scheme: the first claims that decode, a
+// JSON object of at most 16 KiB or "", and whether one of them says
+// error="invalid_token" (RFC 6750). Parameters are found wherever they stand outside
+// quotes, because servers are careless with commas and quotes.
+func Read(values []string) (claims string, invalid bool) {
 	for _, rest := range values {
 		for rest != "" {
 			var name, value string
