@@ -76,6 +76,27 @@ func TestCallerIsWhatTheTokenSays(t *testing.T) {
 	})
 }
 
+func TestWhatAUserIsCalledIsReadAndDecidesNothing(t *testing.T) {
+	t.Parallel()
+	c := newCloud()
+	inBubble(t, c, c.options(), func(t *testing.T, v *Verifier) {
+		for _, tt := range []struct {
+			claims         fields
+			name, username string
+		}{
+			{fields{"name": "Ada Müller", "preferred_username": "ada@corp.example", "upn": "another@corp.example"}, "Ada Müller", "ada@corp.example"},
+			{fields{"ver": "1.0", "iss": "https://sts.windows.net/" + home + "/", "azp": nil, "appid": app, "upn": "ada@corp.example"}, "", "ada@corp.example"},
+			{fields{"name": nil}, "", ""},
+			{fields{"name": []string{"Ada"}, "preferred_username": 7, "upn": fields{}}, "", ""},
+			{fields{"NAME": "Ada", "Preferred_Username": "ada@corp.example"}, "", ""},
+		} {
+			if got := accepted(t, v, tt.claims.json(), first().token(tt.claims)); got.Name != tt.name || got.Username != tt.username || got.Object != ada {
+				t.Errorf("%s: %+v", tt.claims.json(), got)
+			}
+		}
+	})
+}
+
 func TestDatesHaveALeewayOfAMinute(t *testing.T) {
 	t.Parallel()
 	c := newCloud()

@@ -25,7 +25,7 @@ func newRules(o Options) *rules {
 // judge returns whom claims are about, or what is wrong with them.
 func (r *rules) judge(claims object, now time.Time) (*Caller, *Invalid) {
 	c := &Caller{}
-	for _, step := range []func(*Caller, object) *Invalid{r.issued, r.meant, r.identified, unbound, granted} {
+	for _, step := range []func(*Caller, object) *Invalid{r.issued, r.meant, r.identified, unbound, granted, called} {
 		if refused := step(c, claims); refused != nil {
 			return nil, refused
 		}
@@ -115,6 +115,16 @@ func granted(c *Caller, claims object) *Invalid {
 		return invalid(Claims, "the claim roles of the token is not a list of strings")
 	}
 	c.Scopes = strings.FieldsFunc(scopes, func(r rune) bool { return r == ' ' })
+	return nil
+}
+
+// called reads what the user is called. Nothing depends on it, and a token in which
+// it cannot be read is as good as one without.
+func called(c *Caller, claims object) *Invalid {
+	c.Name, _ = claims.text("name")
+	if c.Username, _ = claims.text("preferred_username"); c.Username == "" {
+		c.Username, _ = claims.text("upn")
+	}
 	return nil
 }
 

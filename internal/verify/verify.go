@@ -37,6 +37,12 @@ type Caller struct {
 	Roles   []string // roles: what an administrator assigned
 	Expires time.Time
 
+	// Name and Username are for display: whoever administers the user can change
+	// both, and give one that another had before. Nothing may be granted by them.
+	// They are "" of applications and of tokens that do not say.
+	Name     string // name
+	Username string // preferred_username, or upn
+
 	Fingerprint string // 8 hex digits of the token's SHA-256
 }
 
