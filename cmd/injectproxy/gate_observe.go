@@ -26,6 +26,8 @@ type gateObserver struct {
 	live    liveRequests
 	counts  counts
 	denials denials
+
+	exchanges exchanges
 }
 
 func newGateObserver(w *gateway) *gateObserver {
@@ -80,6 +82,7 @@ func (o *gateObserver) done(r *gate.Request) {
 	}
 	o.counts.add(ruleID{"", q.Route}, q.Start, q.Status)
 	o.denials.note(q)
+	o.exchanges.note(q)
 	o.metrics.Done(q, r.Duration)
 	o.history.GateDone(q)
 	o.live.end(q, r.Duration, func(l *liveRequest) { l.learnGate(q) })
@@ -114,6 +117,7 @@ func (l *liveRequest) learnGate(q *telemetry.GateRequest) {
 	l.Status, l.Stream, l.Bytes, l.Attempts, l.Problem = q.Status, q.Stream, q.Bytes, q.Attempts, q.Problem
 	l.Authority, l.Client, l.Token = q.Upstream, q.Client, q.Fingerprint
 	l.Message, l.Name, l.Decision, l.Reason, l.Caller, l.Tenant = q.Message, q.Name, q.Decision(), q.Reason, q.Object, q.Tenant
+	l.Exchange = q.Exchange
 	if q.Lost {
 		l.Session = "lost"
 	}

@@ -43,6 +43,9 @@ type statusRoute struct {
 	Default   string   `json:"default"` // of what no pattern names: deny or allow
 	Patterns  int      `json:"patterns"`
 	tally
+
+	OnBehalfOf []string                 `json:"on_behalf_of,omitempty"` // scopes that callers' tokens are exchanged for
+	Exchanges  map[string]exchangeTally `json:"exchanges,omitempty"`    // since the start, by what came of them
 }
 
 // statusDenial is how often something was denied for one reason.
@@ -65,10 +68,11 @@ func (w *gateway) report(listen string, started time.Time) statusReport {
 	for _, route := range w.cfg.Routes {
 		s := w.routeStatus(route)
 		r.Gate.Routes = append(r.Gate.Routes, s)
-		r.Rules = append(r.Rules, statusRule{Name: s.Path, Kind: s.Mode, Prefixes: s.Upstreams, Place: s.Place, tally: s.tally})
+		r.Rules = append(r.Rules, statusRule{Name: s.Path, Kind: s.Mode, Prefixes: s.Upstreams, Audience: strings.Join(s.OnBehalfOf, " "), Place: s.Place, tally: s.tally})
 	}
 	r.Problems = append(r.Problems, keyProblems(r.Gate.Keys)...)
 	r.Problems = append(r.Problems, upstreamProblems(w.Upstreams(), r.Now)...)
+	r.Problems = append(r.Problems, exchangeProblems(r.Gate.Routes, r.Now)...)
 	r.Problems = append(r.Problems, certificateProblems(w.CertificateExpiry(), r.Now)...)
 	r.Problems = append(r.Problems, auditProblems(w.around.audit)...)
 	return r
@@ -90,6 +94,9 @@ func (w *gateway) routeStatus(r config.GateRoute) statusRoute {
 	}
 	for _, u := range r.Upstreams {
 		s.Upstreams = append(s.Upstreams, u.String())
+	}
+	if r.OnBehalfOf != nil {
+		s.OnBehalfOf, s.Exchanges = r.OnBehalfOf.Scopes, w.watch.exchanges.on(r.Path)
 	}
 	return s
 }
@@ -137,6 +144,7 @@ func (g *statusGate) print(w io.Writer, s *statusReport, now time.Time) {
 	for _, k := range g.Keys {
 		fmt.Fprintf(t, "%s\t%d\t%s\n", k.Tenant, k.Held, last(now, k.Fetched))
 	}
+	printExchanges(t, g.Routes, now)
 	if len(g.Denials) > 0 {
 		fmt.Fprintf(t, "\nDENIED\tTIMES\tLAST\tROUTE\tNAME\n")
 	}

@@ -53,6 +53,7 @@ type liveRequest struct {
 	Reason   string `json:"reason,omitempty"`
 	Caller   string `json:"caller,omitempty"` // oid
 	Tenant   string `json:"tenant,omitempty"` // tid
+	Exchange string `json:"exchange,omitempty"`
 }
 
 // begin takes down a request that has just begun, by the key that change and

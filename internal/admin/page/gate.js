@@ -35,6 +35,14 @@ export function show(g) {
     fill(e, k.tenant, `${count(k.held)} key${k.held === 1 ? '' : 's'}`, k.fetched ? `had from the authority ${since(k.fetched)}` : 'not had yet')
     mark(e, 'data-bad', !k.held)
   })
+  const exchanging = g.routes.filter(r => r.on_behalf_of)
+  $('exchanged').hidden = !exchanging.length
+  const results = exchanging.flatMap(r => Object.entries(r.exchanges ?? {}).map(([result, n]) => ({...n, result, path: r.path, scopes: r.on_behalf_of.join(' ')})))
+  $('no-exchanges').hidden = results.length > 0
+  keyed($('exchanges'), results, x => `${x.path} ${x.result}`, () => item(), (e, x) => {
+    fill(e, `${x.path}: ${x.result}`, `${count(x.count)}×`, `for ${x.scopes}, last ${since(x.last)}`)
+    mark(e, 'data-bad', x.result !== 'ok')
+  })
   $('no-denials').hidden = g.denials.length > 0
   keyed($('denials'), g.denials, d => d.reason, () => item(), (e, d) => {
     fill(e, d.reason, `${count(d.count)}×`, ['last', d.name && `of ${d.name}`, `at ${d.route}`, since(d.last)].filter(Boolean).join(' '))
@@ -43,5 +51,5 @@ export function show(g) {
 
 // note says of a request what it asked for, of whom, and why it was denied.
 export function note(q) {
-  return [[q.message, q.name].filter(Boolean).join(' '), q.decision === 'denied' && `denied: ${q.reason || q.problem || 'the client left'}`, q.caller && `caller ${q.caller}`].filter(Boolean)
+  return [q.exchange && q.exchange !== 'ok' && `exchange: ${q.exchange}`, [q.message, q.name].filter(Boolean).join(' '), q.decision === 'denied' && `denied: ${q.reason || q.problem || 'the client left'}`, q.caller && `caller ${q.caller}`].filter(Boolean)
 }
