@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/aadsts"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -83,9 +84,9 @@ func (c *command) failure(ctx context.Context, err error, stderr []byte) error {
 		return c.fail(token.NotInstalled, "could not find a program it runs (exit status 127)")
 	case exited:
 		e := c.fail(token.Unknown, "failed: "+exit.ProcessState.String())
-		if code := firstCode(string(stderr)); code != 0 {
+		if code := aadsts.First(string(stderr)); code != 0 {
 			r := explain(code)
-			e.Class, e.Code = r.class, aadsts(code)
+			e.Class, e.Code = r.class, aadsts.Name(code)
 			e.Message += ": " + r.message
 		}
 		return e

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/injectproxy/injectproxy/internal/aadsts"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -19,7 +20,7 @@ const (
 func (t *tool) diagnose(stderr []byte) (r reason, code int) {
 	text := string(stderr)
 	if code = jsonCode(text); code == 0 {
-		code = firstCode(text)
+		code = aadsts.First(text)
 	}
 	if code != 0 {
 		return t.adapt(explain(code)), code
@@ -63,7 +64,7 @@ func jsonCode(text string) int {
 				Codes []int `json:"error_codes"`
 			}
 			if json.Unmarshal(object, &e) == nil && len(e.Codes) > 0 {
-				return codeOf(object)
+				return aadsts.Of(object)
 			}
 		}
 		text = text[1:]

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/injectproxy/injectproxy/internal/aadsts"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -118,7 +119,7 @@ func TestEveryCodeInAzsWordsGetsItsClass(t *testing.T) {
 			}
 			text := fmt.Sprintf("ERROR: AADSTS%d: %s\nTrace ID: x\nInteractive authentication is needed. Please run:\naz logout\naz login --scope x\n", code, canary)
 			e := wantError(t, az.exited(1, []byte(text)), class)
-			if e.Code != aadsts(code) || e.Source != "az" || e.Stale == nil {
+			if e.Code != aadsts.Name(code) || e.Source != "az" || e.Stale == nil {
 				t.Errorf("AADSTS%d: %v", code, e)
 			}
 			if class == token.SignIn && e.Hint != login {

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/injectproxy/injectproxy/internal/aadsts"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -46,7 +47,7 @@ func (d *Default) failure(ctx context.Context, err error, seen *trip) error {
 	if answered && failed.RawResponse != nil {
 		return d.refused(failed.RawResponse)
 	}
-	if code := firstCode(err.Error()); code != 0 {
+	if code := aadsts.First(err.Error()); code != 0 {
 		return d.coded(code)
 	}
 	if r, ok := sign(err.Error()); ok {
@@ -95,7 +96,7 @@ func (d *Default) ended(ctx context.Context, seen *trip) error {
 // answered with.
 func (d *Default) refused(resp *http.Response) error {
 	body, _ := runtime.Payload(resp) // cached by azidentity; no body, no code
-	e := d.answer(resp, codeOf(body))
+	e := d.answer(resp, aadsts.Of(body))
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
 	return e
 }
@@ -158,7 +159,7 @@ func (d *Default) none(r reason) *token.Error {
 
 func (d *Default) coded(code int) *token.Error {
 	e := d.fail(explain(code))
-	e.Code = aadsts(code)
+	e.Code = aadsts.Name(code)
 	return e
 }
 

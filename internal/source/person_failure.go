@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/injectproxy/injectproxy/internal/aadsts"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -65,7 +66,7 @@ func (h *hearing) hear(resp *http.Response) {
 	if resp.StatusCode >= 400 {
 		body, _ := runtime.Payload(resp) // downloaded already; no body, no code
 		_ = json.Unmarshal(body, &problem)
-		code = codeOf(body)
+		code = aadsts.Of(body)
 	}
 	status := resp.StatusCode
 	if problem.Error == "authorization_pending" || problem.Error == "slow_down" {
@@ -104,7 +105,7 @@ func (p *Person) unfinished(ctx context.Context, err error, h *hearing) *token.E
 		return e
 	}
 	text := err.Error()
-	if code := firstCode(text); code != 0 {
+	if code := aadsts.First(text); code != 0 {
 		return p.coded(code)
 	}
 	lower := strings.ToLower(text)
@@ -176,7 +177,7 @@ func (p *Person) ended(ctx context.Context, h *hearing) *token.Error {
 
 func (p *Person) coded(code int) *token.Error {
 	e := p.fail(explain(code))
-	e.Code = aadsts(code)
+	e.Code = aadsts.Name(code)
 	return e
 }
 

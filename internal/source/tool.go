@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/aadsts"
 	"github.com/injectproxy/injectproxy/internal/token"
 )
 
@@ -106,7 +107,7 @@ func (t *tool) exited(status int, stderr []byte) *token.Error {
 	}
 	e := t.fail(r)
 	if code != 0 {
-		e.Code = aadsts(code)
+		e.Code = aadsts.Name(code)
 	}
 	return e
 }
