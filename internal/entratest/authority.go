@@ -59,6 +59,8 @@ type Authority struct {
 	ledger   ledger
 	devices  deviceCodes
 	browsing browsing
+	policies policies
+	consents consents
 }
 
 // Start returns a running authority on a free port of 127.0.0.1. The caller

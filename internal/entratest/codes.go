@@ -43,6 +43,13 @@ func knownFailures() map[int]Failure {
 		53003: {Error: grant, SubError: "message_only", Claims: challenge, Description: "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance."},
 		53004: {Error: grant, SubError: "message_only", Description: "The user needs to complete the multi-factor authentication registration process before accessing this content."},
 
+		// What an API was called with is nothing to act on behalf of anybody.
+		50013:   {Error: grant, Description: "Assertion failed signature validation. [Reason - The key was not found.]"},
+		50027:   {Error: request, Description: "JWT token is invalid or malformed."},
+		500131:  {Error: grant, Description: "Assertion audience does not match the Client app presenting the assertion. The expected audience is '{client}' or one of the Application Uris of this application with App ID '{client}'. The downstream client must request a token for the expected audience (the application that made the OBO request) and this application should use that token as the assertion."},
+		500133:  {Error: grant, Description: "Assertion is not within its valid time range. Ensure that the access token is not expired before using it for user assertion, or request a new token."},
+		7000114: {Error: "unauthorized_client", Description: "Application '{client}' is not allowed to make application on-behalf-of calls."},
+
 		// Something is set up wrongly.
 		28000:   {Error: scope, Description: "Provided value for the input parameter scope is not valid because it contains more than one resource. Scope {scope} is not valid."},
 		50020:   {Error: grant, Description: "User account from identity provider does not exist in tenant '{tenant}' and cannot access the application '{client}' in that tenant."},

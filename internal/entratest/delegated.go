@@ -42,6 +42,7 @@ func (a *Authority) respondUser(r *http.Request, seen Request, client *Client, w
 		return nil, failure
 	}
 	g.Tenant, g.Client, g.User = who.tenant, who.client, who.user
+	g.Claims = contextClaim(askedContexts(seen.Claims))
 	body, failure := a.respond(g, resource, acr)
 	if failure != nil {
 		return nil, failure

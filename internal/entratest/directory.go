@@ -18,9 +18,10 @@ type Client struct {
 	Secrets      []string
 	Certificates []*x509.Certificate
 	Federated    []Federation
-	Public       bool   // may sign people in without a credential of its own
-	Managed      bool   // a managed identity; the first such client is the system-assigned one
-	ResourceID   string // of a managed identity: its Azure resource id
+	Public       bool      // may sign people in without a credential of its own
+	Managed      bool      // a managed identity; the first such client is the system-assigned one
+	ResourceID   string    // of a managed identity: its Azure resource id
+	Consents     []Consent // for what it does on behalf of users; nil means everything
 }
 
 // Federation is a federated identity credential: an assertion of that
@@ -89,6 +90,9 @@ func newDirectory(o Options) (directory, error) {
 			errs = append(errs, fmt.Errorf("simulated authority: resource %s: no token version %d", r.ID, r.Version))
 		}
 		d.resources = append(d.resources, r)
+	}
+	for _, c := range d.clients {
+		errs = append(errs, d.checkConsents(c.Consents))
 	}
 	return d, errors.Join(errs...)
 }

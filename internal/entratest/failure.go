@@ -17,6 +17,7 @@ type Failure struct {
 	Tenant   string
 	Client   string
 	Scope    string // as in Request
+	User     string // as in Request
 
 	Code        int           // AADSTS code; it gives the fields below it their defaults
 	Status      int           // HTTP status
@@ -112,7 +113,7 @@ func (f *fault) hits(r Request) bool {
 	if f.Endpoint == "" && r.Endpoint != TokenEndpoint && r.Endpoint != IdentityEndpoint {
 		return false
 	}
-	return r.matches(Request{Endpoint: f.Endpoint, Tenant: f.Tenant, Client: f.Client, Scope: f.Scope})
+	return r.matches(Request{Endpoint: f.Endpoint, Tenant: f.Tenant, Client: f.Client, Scope: f.Scope, User: f.User})
 }
 
 // hold waits out the delay and the hang. It returns ctx's error if the client

@@ -28,6 +28,8 @@ func (a *Authority) token(r *http.Request, seen Request) (any, *Failure) {
 		return a.redeemCode(r, seen, client)
 	case "refresh_token":
 		return a.refresh(r, seen, client)
+	case OnBehalfOf:
+		return a.onBehalfOf(r, seen, client)
 	default:
 		return nil, failWith(70003)
 	}
@@ -46,12 +48,17 @@ func (a *Authority) clientCredentials(r *http.Request, seen Request, client *Cli
 	if failure != nil {
 		return nil, failure
 	}
-	return a.respond(Grant{Tenant: strings.ToLower(seen.Tenant), Client: client.ID, Audience: audience}, resource, acr)
+	g := Grant{Tenant: strings.ToLower(seen.Tenant), Client: client.ID, Audience: audience}
+	g.Claims = contextClaim(askedContexts(seen.Claims))
+	return a.respond(g, resource, acr)
 }
 
 // respond issues a token and wraps it as the token endpoint does.
 func (a *Authority) respond(g Grant, resource *Resource, acr string) (map[string]any, *Failure) {
-	g.Claims = map[string]any{acrClaim(resource): acr}
+	if g.Claims == nil {
+		g.Claims = make(map[string]any)
+	}
+	g.Claims[acrClaim(resource)] = acr
 	t, err := a.issue(g, resource)
 	if err != nil {
 		return nil, &Failure{Description: err.Error()}

@@ -35,6 +35,7 @@ type Request struct {
 	Claims   string     // claims parameter: capabilities and challenges
 	Status   int        // HTTP status of the answer, 0 while there is none
 	Code     int        // AADSTS code of the answer, 0 if there was none
+	User     string     // object id that the assertion of an on-behalf-of request names, unverified
 	Form     url.Values // body or query; credentials appear as "redacted"
 }
 
@@ -87,6 +88,7 @@ func (r Request) matches(pattern Request) bool {
 	return like(string(r.Endpoint), string(pattern.Endpoint)) &&
 		(pattern.Tenant == "" || strings.EqualFold(r.Tenant, pattern.Tenant)) &&
 		(pattern.Client == "" || strings.EqualFold(r.Client, pattern.Client)) &&
+		(pattern.User == "" || strings.EqualFold(r.User, pattern.User)) &&
 		like(r.Grant, pattern.Grant) && like(r.Scope, pattern.Scope) && like(r.Claims, pattern.Claims) &&
 		(pattern.Status == 0 || r.Status == pattern.Status) &&
 		(pattern.Code == 0 || r.Code == pattern.Code)

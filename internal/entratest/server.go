@@ -98,6 +98,9 @@ func (a *Authority) describe(e Endpoint, r *http.Request) Request {
 		Claims:   r.Form.Get("claims"),
 		Form:     redact(r.Form),
 	}
+	if seen.Grant == OnBehalfOf {
+		seen.User = claimedUser(r.Form.Get("assertion"))
+	}
 	if e == IdentityEndpoint {
 		seen.Tenant, seen.Scope = a.tenants[0], r.Form.Get("resource")
 	}
