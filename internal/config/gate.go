@@ -39,8 +39,8 @@ type Gate struct {
 
 // GateRedis is where replicas share their sessions. The zero GateRedis is nowhere.
 type GateRedis struct {
-	URL          string // redis or rediss, without a password; "": sessions stay in memory
-	PasswordFile string // absolute; "": none, or the one in the URL
+	URL          string // redis or rediss, never with a password; "": sessions stay in memory
+	PasswordFile string // absolute; "": none
 }
 
 // GateEntra says which tokens are accepted. GUIDs are in lower case.
@@ -133,6 +133,7 @@ func (g *Gate) read(top *table) {
 	entra := top.section("entra")
 	g.Entra.read(entra)
 	g.routes(top)
+	g.Redis.read(top.section("redis"))
 	g.admin(top.section("admin"))
 	g.Log.read(top.section("log"))
 	top.done()

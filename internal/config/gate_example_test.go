@@ -34,7 +34,8 @@ func TestExampleOfAGateIsValidAndShowsTheDefaults(t *testing.T) {
 	}
 }
 
-// Every line of the example that is commented out can be put into effect.
+// Every line of the example that is commented out can be put into effect, the ways
+// to say who the gate is one at a time.
 func TestExampleOfAGateIsValidWithEveryLineInEffect(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -42,14 +43,20 @@ func TestExampleOfAGateIsValidWithEveryLineInEffect(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "tls.crt"), cert)
 	writeFile(t, filepath.Join(dir, "tls.key"), key)
 	text := regexp.MustCompile(`(?m)^# (\[|[a-z_]+ *= |"[^"]+" *= )`).ReplaceAllString(gateExample(t), "$1")
-	text = strings.ReplaceAll(text, "/run/tls/", "")
-	file := filepath.Join(dir, "gate.toml")
-	writeFile(t, file, text)
-	g, problems := LoadGate(file)
-	wantProblems(t, problems, "gate.toml:|entra.shim_client has no effect without shim = true")
-	if g == nil || len(g.Routes) != 1 || len(g.Routes[0].Tools) != 3 || len(g.Routes[0].Resources) != 1 || len(g.Routes[0].Prompts) != 1 ||
-		g.TLS.Key == "" || g.Admin.TokenFile == "" || g.Entra.ShimClient[:2] != "aa" {
-		t.Errorf("the example lost something: %+v", g)
+	text = strings.NewReplacer("/run/tls/", "", "/run/obo", "obo", "/run/redis", "redis").Replace(text)
+	writeFile(t, filepath.Join(dir, "obo.pem"), certifyRSA(t, 60*24*time.Hour))
+	writeFile(t, filepath.Join(dir, "obo.secret"), canary)
+	writeFile(t, filepath.Join(dir, "redis.password"), canary)
+	for _, without := range []string{"secret_file|federated|identity", "certificate|federated|identity", "certificate|secret_file"} {
+		file := filepath.Join(dir, "gate.toml")
+		writeFile(t, file, regexp.MustCompile(`(?m)^(`+without+`) *=.*\n`).ReplaceAllString(text, ""))
+		g, problems := LoadGate(file)
+		wantProblems(t, problems, "gate.toml:|entra.shim_client has no effect without shim = true")
+		if g == nil || len(g.Routes) != 1 || len(g.Routes[0].Tools) != 3 || len(g.Routes[0].Resources) != 1 || len(g.Routes[0].Prompts) != 1 ||
+			g.TLS.Key == "" || g.Admin.TokenFile == "" || g.Entra.ShimClient[:2] != "aa" || g.Redis.PasswordFile == "" ||
+			g.Routes[0].OnBehalfOf == nil || len(g.Routes[0].Identity) != 1 {
+			t.Errorf("the example lost something: %+v", g)
+		}
 	}
 }
 
@@ -62,7 +69,7 @@ func TestExampleOfAGateNamesEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	shared := []string{"upstream_proxy", "no_proxy", "upstream_ca", "listen", "token_file", "level", "format", "audit"} // of network.go and settings.go
-	accessor := regexp.MustCompile(`\b(?:t|top|section)\.[a-zA-Z]+\("([a-z_]+)"|(?:\.(?:scopes|grants|path|upstreams)\(t|appIDURI\(), "([a-z_]+)"`)
+	accessor := regexp.MustCompile(`\b(?:t|top|section)\.[a-zA-Z]+\("([a-z_]+)"|(?:\.(?:scopes|grants|path|upstreams|delegated|managed)\(t|appIDURI\(), "([a-z_]+)"`)
 	text, keys := gateExample(t), map[string]bool{}
 	for _, key := range shared {
 		keys[key] = true
@@ -84,7 +91,7 @@ func TestExampleOfAGateNamesEveryKey(t *testing.T) {
 			t.Errorf("the example does not name %s", key)
 		}
 	}
-	if len(keys) < 38 {
+	if len(keys) < 50 {
 		t.Errorf("found only %d keys: the search is wrong: %v", len(keys), keys)
 	}
 }
@@ -101,5 +108,5 @@ func describeGate(g *Gate) string {
 		}
 		routes += fmt.Sprintf("%+v", r)
 	}
-	return fmt.Sprintf("%s %s %v %s %d %+v %+v %+v %s %+v %+v", g.Listen, g.PublicURL, g.Hosts, g.Drain, g.BodyLimit, g.Upstream, g.TLS, g.Entra, routes, g.Admin, g.Log)
+	return fmt.Sprintf("%s %s %v %s %d %+v %+v %+v %s %+v %+v %+v", g.Listen, g.PublicURL, g.Hosts, g.Drain, g.BodyLimit, g.Upstream, g.TLS, g.Entra, routes, g.Redis, g.Admin, g.Log)
 }

@@ -69,6 +69,23 @@ func (g *Gate) mixUps(t *table) {
 	}
 	e.mixedClients(t)
 	e.mixedAudiences(t)
+	g.notExchanged(t)
+}
+
+// notExchanged warns of audiences that are another application's: what is for it
+// nobody else can exchange (AADSTS50013).
+func (g *Gate) notExchanged(t *table) {
+	if !slices.ContainsFunc(g.Routes, func(r GateRoute) bool { return r.OnBehalfOf != nil }) {
+		return
+	}
+	written, _ := t.keys["audiences"].([]any)
+	for i, raw := range written {
+		s, _ := raw.(string)
+		if guid := strings.ToLower(strings.TrimPrefix(s, "api://")); isGUID(guid) && guid != g.Entra.ClientID {
+			t.warnf(t.elementAt("audiences", i), "entra.audiences: %s is not client_id: a token that is for it cannot be exchanged as [route.on_behalf_of] says", show(s)).
+				hint("clients have to ask for a scope of %s", g.Entra.AppIDURI)
+		}
+	}
 }
 
 func (e *GateEntra) mixedClients(t *table) {

@@ -49,9 +49,12 @@ func (g *Gate) route(t *table) GateRoute {
 	r.Tools = g.Entra.grants(t, "tools")
 	r.Resources = g.Entra.grants(t, "resources")
 	r.Prompts = g.Entra.grants(t, "prompts")
+	r.OnBehalfOf = g.onBehalfOf(t.titled("on_behalf_of", "[route.on_behalf_of]"))
+	r.Identity = t.titled("identity_headers", "[route.identity_headers]").identities()
 	t.done()
 	if t.firstError(before) == nil { // or what is missing may be what could not be read
 		r.warn(t)
+		r.warnOnBehalfOf(t)
 	}
 	return r
 }
@@ -143,6 +146,9 @@ func (g *Gate) upstream(t *table, s string, at Position) *url.URL {
 		t.errorf(at, "upstream %s is the gate's own port: it would ask itself", u).hint("another port for the server, or for listen")
 	case g.PublicURL != nil && u.Scheme == g.PublicURL.Scheme && u.Host == g.PublicURL.Host:
 		t.errorf(at, "upstream %s is the gate's own public_url: it would ask itself", u).hint("the server's address behind the gate")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()) && t.has("on_behalf_of"):
+		t.warnf(at, "upstream %s: the users' tokens of [route.on_behalf_of] travel in the clear to another machine: whoever reads them there acts as these users", u).
+			hint("https, with upstream_ca for a CA of your own; or a network that encrypts, such as a service mesh")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		t.warnf(at, "upstream %s: what callers and the server say travels in the clear to another machine (the token does not: it stays here)", u).
 			hint("https, with upstream_ca for a CA of your own; or a network that nobody else reads")

@@ -37,9 +37,9 @@ func TestGateHasItsDefaults(t *testing.T) {
 		t.Fatal("no gate")
 	}
 	const id = "58348f96-645d-4a2e-8c1d-000000000000"
-	got := fmt.Sprintf("%s %s %v %s %d %+v %+v %+v %+v %+v", g.Listen, g.PublicURL, g.Hosts, g.Drain, g.BodyLimit, g.Upstream, g.TLS, g.Entra, g.Admin, g.Log)
+	got := fmt.Sprintf("%s %s %v %s %d %+v %+v %+v %+v %+v %+v", g.Listen, g.PublicURL, g.Hosts, g.Drain, g.BodyLimit, g.Upstream, g.TLS, g.Entra, g.Redis, g.Admin, g.Log)
 	want := ":8080 https://mcp.corp.example [] 30s 8388608 {Proxy:env URL:<nil> NoProxy:[] CA:[]} {Cert: Key:} " +
-		"{Tenants:[16b3c013-d300-468d-8c1d-000000000000] ClientID:" + id + " AppIDURI:api://" + id + " Audiences:[" + id + " api://" + id + "] Clients:[] Algorithms:[RS256] AuthorityHost: Shim:false ShimClient:} " +
+		"{Tenants:[16b3c013-d300-468d-8c1d-000000000000] ClientID:" + id + " AppIDURI:api://" + id + " Audiences:[" + id + " api://" + id + "] Clients:[] Algorithms:[RS256] AuthorityHost: Shim:false ShimClient:} {URL: PasswordFile:} " +
 		"{Listen:127.0.0.1:8079 TokenFile:} {Level:info Format:text Audit:}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -47,7 +47,7 @@ func TestGateHasItsDefaults(t *testing.T) {
 	r := g.Routes[0]
 	r.Pos.File, r.Tools[0].Pos.File = "", ""
 	got = fmt.Sprintf("%+v", r)
-	want = "{Pos::5 Path:/mcp Upstreams:[http://127.0.0.1:9000] Protocol:auto Host: Mode:strict Timeout:0s Scopes:[access_as_user] Roles:[] Origins:[] Allow:false " +
+	want = "{Pos::5 Path:/mcp Upstreams:[http://127.0.0.1:9000] Protocol:auto Host: Mode:strict Timeout:0s OnBehalfOf:<nil> Identity:[] Scopes:[access_as_user] Roles:[] Origins:[] Allow:false " +
 		"Tools:[{Pos::10 Pattern:cost Scopes:[cost.read] Roles:[]}] Resources:[] Prompts:[]}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -93,6 +93,9 @@ a = {}
 "file:///*" = { roles = ["F"] }
 [route.prompts]
 p = { scopes = ["p"] }
+[route.identity_headers]
+x-forwarded-user = "oid"
+"X-Roles" = "roles"
 [[route]]
 path = "/"
 upstream = ["http://[::1]:9000"]
@@ -102,6 +105,8 @@ default = "allow"
 [admin]
 listen = ""
 token_file = "metrics"
+[redis]
+url = "REDISS://gate@Redis.example/3"
 `
 
 func TestGateKeepsWhatIsWritten(t *testing.T) {
@@ -112,20 +117,20 @@ func TestGateKeepsWhatIsWritten(t *testing.T) {
 		t.Fatal("no gate")
 	}
 	dir := filepath.Dir(g.File)
-	got := fmt.Sprintf("%s %s %v %s %d %+v %+v %+v %+v", g.Listen, g.PublicURL, g.Hosts, g.Drain, g.BodyLimit, g.Upstream, g.Entra, g.Admin, g.Log)
+	got := fmt.Sprintf("%s %s %v %s %d %+v %+v %+v %+v %+v", g.Listen, g.PublicURL, g.Hosts, g.Drain, g.BodyLimit, g.Upstream, g.Entra, g.Redis, g.Admin, g.Log)
 	want := "127.0.0.1:8443 https://mcp.corp.example [mcp.internal.:8080 10.0.0.7] 1s 1048576 {Proxy:url URL:http://proxy.example NoProxy:[a] CA:[]} " +
 		"{Tenants:[16b3c013-d300-468d-8c1d-000000000000] ClientID:58348f96-645d-4a2e-8c1d-000000000000 AppIDURI:api://mcp " +
 		"Audiences:[58348f96-645d-4a2e-8c1d-000000000000 api://58348f96-645d-4a2e-8c1d-000000000000 api://mcp https://old.corp.example/] " +
-		"Clients:[aa348f96-645d-4a2e-8c1d-000000000000] Algorithms:[ES256 RS256] AuthorityHost:https://login.microsoftonline.us Shim:true ShimClient:aa348f96-645d-4a2e-8c1d-000000000000} " +
+		"Clients:[aa348f96-645d-4a2e-8c1d-000000000000] Algorithms:[ES256 RS256] AuthorityHost:https://login.microsoftonline.us Shim:true ShimClient:aa348f96-645d-4a2e-8c1d-000000000000} {URL:rediss://gate@Redis.example/3 PasswordFile:} " +
 		"{Listen: TokenFile:" + filepath.Join(dir, "metrics") + "} {Level:warn Format:json Audit:" + filepath.Join(dir, "audit") + "}"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	got = strings.ReplaceAll(fmt.Sprintf("%+v", g.Routes), g.File, "")
-	want = "[{Pos::20 Path:/mcp Upstreams:[https://server.example/x https://10.0.0.1:8443] Protocol:2 Host:Localhost:9000 Mode:optional Timeout:1m0s Scopes:[a b c] Roles:[R] " +
+	want = "[{Pos::20 Path:/mcp Upstreams:[https://server.example/x https://10.0.0.1:8443] Protocol:2 Host:Localhost:9000 Mode:optional Timeout:1m0s OnBehalfOf:<nil> Identity:[{Pos::39 Header:X-Forwarded-User Of:oid} {Pos::40 Header:X-Roles Of:roles}] Scopes:[a b c] Roles:[R] " +
 		"Origins:[https://app.example http://localhost:3000 vscode-webview://x] Allow:true " +
 		"Tools:[{Pos::32 Pattern:z* Scopes:[z] Roles:[Z]} {Pos::33 Pattern:a Scopes:[] Roles:[]}] Resources:[{Pos::35 Pattern:file:///* Scopes:[] Roles:[F]}] Prompts:[{Pos::37 Pattern:p Scopes:[p] Roles:[]}]} " +
-		"{Pos::38 Path:/ Upstreams:[http://[::1]:9000] Protocol:h2c Host: Mode:strict Timeout:0s Scopes:[] Roles:[R] Origins:[] Allow:true Tools:[] Resources:[] Prompts:[]}]"
+		"{Pos::41 Path:/ Upstreams:[http://[::1]:9000] Protocol:h2c Host: Mode:strict Timeout:0s OnBehalfOf:<nil> Identity:[] Scopes:[] Roles:[R] Origins:[] Allow:true Tools:[] Resources:[] Prompts:[]}]"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -166,8 +171,18 @@ upstream_http = 1.1
 default = true
 tools = { a = true, b = { scope = ["x"] } }
 resources = []
-on_behalf_of = {}
+on_behalf_of = 1
+identity_headers = { X-A = 1, X-B = "oid" }
+[[route]]
+path = "/b"
+upstream = ["http://127.0.0.1:9000"]
+scopes = ["x"]
+default = "allow"
+on_behalf_of = { scope = ["https://a.example/x"], certificate = true, warn_consent = "no", identity = 1, scopes = "x" }
 [redis]
+url = 6379
+password_file = true
+user = "x"
 `)
 	wantProblems(t, problems,
 		"gate.toml:1: |public_url must be a string, not an integer",
@@ -186,8 +201,16 @@ on_behalf_of = {}
 		"gate.toml:14: |a must be a table such as",
 		`gate.toml:14: |unknown key "scope" in [route.tools] "b": did you mean "scopes"?`,
 		"gate.toml:15: |resources must be a table, [route.resources]",
-		`gate.toml:16: |unknown key "on_behalf_of" in [[route]]`,
-		`gate.toml:17: |unknown key "redis"`)
+		"gate.toml:16: |on_behalf_of must be a table, [route.on_behalf_of], not an integer",
+		"gate.toml:17: |X-A must be a string, not an integer",
+		"gate.toml:23: |scope must be a string, not an array [several stand in one string, with blanks between them]",
+		"gate.toml:23: |certificate must be a string, not a boolean",
+		"gate.toml:23: |warn_consent must be true or false, not a string",
+		"gate.toml:23: |identity must be a string, not an integer",
+		`gate.toml:23: |unknown key "scopes" in [route.on_behalf_of]: did you mean "scope"?`,
+		"gate.toml:25: |redis.url must be a string, not an integer",
+		"gate.toml:26: |redis.password_file must be a string, not a boolean",
+		`gate.toml:27: |unknown key "user" in [redis]`)
 }
 
 func TestUsableGateMayHaveAnotherAddress(t *testing.T) {

@@ -62,18 +62,24 @@ func pair(cert, key string) (leaf *x509.Certificate, of string, err error) {
 // renewal warns of a certificate that clients would refuse.
 func renewal(t *table, leaf *x509.Certificate, public *url.URL, now time.Time) {
 	at := t.at("cert")
-	switch left := leaf.NotAfter.Sub(now); {
-	case left <= 0:
-		t.warnf(at, "tls.cert expired on %s", leaf.NotAfter.UTC().Format(time.DateOnly)).hint("renew it: the gate takes up new files by itself")
-	case left < soon:
-		t.warnf(at, "tls.cert expires on %s", leaf.NotAfter.UTC().Format(time.DateOnly)).hint("renew it: the gate takes up new files by itself")
-	case now.Before(leaf.NotBefore):
-		t.warnf(at, "tls.cert is valid from %s only", leaf.NotBefore.UTC().Format(time.DateOnly))
-	}
+	t.lifetime("cert", leaf, now)
 	if public != nil && leaf.VerifyHostname(public.Hostname()) != nil {
 		t.warnf(at, "tls.cert is not for %s, the host of public_url", public.Hostname()).hint("right only if something in front of the gate ends the clients' TLS")
 	}
 	if public != nil && public.Scheme == "http" {
 		t.warnf(at, "public_url is http, and with [tls] the port speaks TLS alone").hint("https in public_url, or no [tls]")
+	}
+}
+
+// lifetime warns of a certificate that is not valid, or soon will not be.
+func (t *table) lifetime(key string, leaf *x509.Certificate, now time.Time) {
+	at, name, last := t.at(key), t.name(key), leaf.NotAfter.UTC().Format(time.DateOnly)
+	switch left := leaf.NotAfter.Sub(now); {
+	case left <= 0:
+		t.warnf(at, "%s expired on %s", name, last).hint("renew it: the gate takes up new files by itself")
+	case left < soon:
+		t.warnf(at, "%s expires on %s", name, last).hint("renew it: the gate takes up new files by itself")
+	case now.Before(leaf.NotBefore):
+		t.warnf(at, "%s is valid from %s only", name, leaf.NotBefore.UTC().Format(time.DateOnly))
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -20,6 +21,12 @@ func certify(t *testing.T, host string, from, to time.Duration) (cert, key strin
 	if err != nil {
 		t.Fatal(err)
 	}
+	return certifyKey(t, private, host, from, to)
+}
+
+// certifyKey is certify for a key.
+func certifyKey(t *testing.T, private crypto.Signer, host string, from, to time.Duration) (cert, key string) {
+	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotBefore: time.Now().Add(from), NotAfter: time.Now().Add(to)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
