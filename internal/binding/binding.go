@@ -23,24 +23,32 @@ func KeyOf(kind, route, id string) Key {
 // zero Owner is anybody without a token.
 type Owner struct{ Tenant, Object string }
 
-// Binding is who has a session, and where it is.
+// Binding is who has a session, and where it is. The zero Binding is of a session
+// that is not known.
 type Binding struct {
 	Owner    Owner
-	Upstream string // its URL, as configured
+	Upstream string // its URL, as configured; never ""
 }
+
+// Known reports whether the session is known.
+func (b Binding) Known() bool { return b.Upstream != "" }
 
 // Table holds the sessions that upstreams have given. Its methods are safe for
 // concurrent use. They fail where it is not known whose a session is: who asks then
-// has to refuse.
+// has to refuse. A Table tells the log itself why.
 type Table interface {
-	// Find returns who has the session, and notes that it is in use; false if it
-	// is not known.
-	Find(ctx context.Context, k Key) (b Binding, found bool, err error)
+	// Find returns who has each of the sessions, in their order, and notes that
+	// they are in use. It asks once for all.
+	Find(ctx context.Context, keys ...Key) ([]Binding, error)
 
 	// Bind notes b as who has the session, unless it is another owner's. It returns
 	// who has it then. What belongs to nobody becomes b's owner's.
 	Bind(ctx context.Context, k Key, b Binding) (Binding, error)
 
-	// Forget removes the session.
-	Forget(ctx context.Context, k Key) error
+	// Forget removes the sessions.
+	Forget(ctx context.Context, keys ...Key) error
+
+	// Shared reports whether other gates have the table, too. To ask it is a round
+	// trip then, and may fail.
+	Shared() bool
 }

@@ -40,16 +40,18 @@ func NewMemory() *Memory {
 }
 
 // Find implements [Table].
-func (m *Memory) Find(_ context.Context, k Key) (Binding, bool, error) {
+func (m *Memory) Find(_ context.Context, keys ...Key) ([]Binding, error) {
+	found := make([]Binding, len(keys))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.expire()
-	e := m.known[k]
-	if e == nil {
-		return Binding{}, false, nil
+	for i, k := range keys {
+		if e := m.known[k]; e != nil {
+			m.use(e)
+			found[i] = e.Binding
+		}
 	}
-	m.use(e)
-	return e.Binding, true, nil
+	return found, nil
 }
 
 // Bind implements [Table].
@@ -68,14 +70,19 @@ func (m *Memory) Bind(_ context.Context, k Key, b Binding) (Binding, error) {
 }
 
 // Forget implements [Table].
-func (m *Memory) Forget(_ context.Context, k Key) error {
+func (m *Memory) Forget(_ context.Context, keys ...Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.known[k]; e != nil {
-		m.drop(e)
+	for _, k := range keys {
+		if e := m.known[k]; e != nil {
+			m.drop(e)
+		}
 	}
 	return nil
 }
+
+// Shared implements [Table].
+func (*Memory) Shared() bool { return false }
 
 // Count returns how many sessions are known.
 func (m *Memory) Count() int {

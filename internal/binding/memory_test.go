@@ -10,11 +10,11 @@ import (
 
 func knows(t *testing.T, s *Memory, id string) bool {
 	t.Helper()
-	_, ok, err := s.Find(t.Context(), KeyOf("header", "/mcp", id))
+	found, err := s.Find(t.Context(), KeyOf("header", "/mcp", id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ok
+	return found[0].Known()
 }
 
 func binds(t *testing.T, s *Memory, id, object string) {
@@ -101,8 +101,8 @@ func BenchmarkFindingASession(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _, _ = s.Find(b.Context(), KeyOf("header", "/mcp", "5f0c1b7e-5d3f-4c1b-9e5d-0123456789ab"))
-		_, _, _ = s.Find(b.Context(), KeyOf("header", "/mcp", "77"))
+		_, _ = s.Find(b.Context(), KeyOf("header", "/mcp", "5f0c1b7e-5d3f-4c1b-9e5d-0123456789ab"))
+		_, _ = s.Find(b.Context(), KeyOf("header", "/mcp", "77"))
 	}
 }
 

@@ -3,6 +3,7 @@ package gate
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/verify"
@@ -63,7 +64,7 @@ func (g *Gate) bound(x *exchange) bool {
 	if x.r.Method == http.MethodGet && wantsEvents(x.r.Header) {
 		x.r.Header.Del("Accept-Encoding") // what begins a session of the older transport has to be read
 	}
-	marks, ok := x.marks()
+	marks, ok := g.marks(x)
 	if !ok {
 		x.refuse(answer{
 			status: http.StatusBadRequest, kind: "unclear-session", denied: deniedSession,
@@ -72,34 +73,41 @@ func (g *Gate) bound(x *exchange) bool {
 		})
 		return false
 	}
-	for _, m := range marks {
-		if !g.join(x, m) {
+	if len(marks) == 0 {
+		return true
+	}
+	known, err := g.sessions.Find(x.r.Context(), keysOf(marks)...)
+	if err != nil {
+		g.refuseUnknown(x, err)
+		return false
+	}
+	for i, m := range marks {
+		if !g.join(x, m, known[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-// join makes the request one of the session that m names. It is false if it has
-// answered.
-func (g *Gate) join(x *exchange, m mark) bool {
+// join makes the request one of the session that m names, of which b is known. It
+// is false if it has answered.
+func (g *Gate) join(x *exchange, m mark, b binding.Binding) bool {
+	if m.part && (!b.Known() || b.Owner == everybody || x.route.upstreamAt(b.Upstream) == nil) {
+		return true
+	}
 	caller := ownerOf(x.caller)
-	t, found, err := g.sessions.Find(x.r.Context(), m.key)
-	if m.part && err == nil && (!found || t.Owner == everybody || x.route.upstreamAt(t.Upstream) == nil) {
-		return true
+	if b.Known() && b.Owner == (binding.Owner{}) && caller != b.Owner { // nobody's until now
+		var err error
+		if b, err = g.sessions.Bind(x.r.Context(), m.key, binding.Binding{Owner: caller, Upstream: b.Upstream}); err != nil {
+			g.refuseUnknown(x, err)
+			return false
+		}
 	}
-	if err == nil && found && t.Owner == (binding.Owner{}) && caller != t.Owner {
-		t, err = g.sessions.Bind(x.r.Context(), m.key, binding.Binding{Owner: caller, Upstream: t.Upstream}) // nobody's until now
-	}
-	u := x.route.upstreamAt(t.Upstream)
+	u := x.route.upstreamAt(b.Upstream)
 	switch {
-	case err != nil:
-		g.o.Log.Error("sessions cannot be looked up", "route", x.route.Path, "error", err)
-		x.refuse(sessionsUnknown)
-		return false
-	case !found && !m.must:
+	case !b.Known() && !m.must:
 		return true
-	case !found, t.Owner != caller, u == nil:
+	case !b.Known(), b.Owner != caller, u == nil:
 		x.refuseSession()
 		return false
 	}
@@ -112,13 +120,22 @@ func (g *Gate) join(x *exchange, m mark) bool {
 // sessionsUnknown is said while nobody can tell whose a session is.
 var sessionsUnknown = answer{
 	status: http.StatusServiceUnavailable, kind: "sessions-unknown", title: "Sessions cannot be looked up at the moment",
-	hint: "Try again in a moment",
+	hint: "Try again in a moment", retryAfter: time.Second,
 }
 
 // noSession is what is said of a session that is not there.
 var noSession = answer{
 	status: http.StatusNotFound, kind: "no-session", title: "There is no such session",
 	hint: "Begin another one, with initialize and without Mcp-Session-Id",
+}
+
+// refuseUnknown answers a request of a session that cannot be looked up for err.
+func (g *Gate) refuseUnknown(x *exchange, err error) {
+	g.o.Log.Debug("sessions cannot be looked up", "route", x.route.Path, "error", err)
+	if x.message == nil {
+		x.peek()
+	}
+	x.refuse(sessionsUnknown)
 }
 
 // refuseSession answers as a server does that has no such session.

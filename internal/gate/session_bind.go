@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/injectproxy/injectproxy/internal/binding"
 )
@@ -53,6 +54,7 @@ func (g *Gate) given(x *exchange, res *http.Response) error {
 	mine, err := g.take(x, key)
 	switch {
 	case err != nil:
+		abandon(x, res, id)
 		return &unfit{sessionsUnknown}
 	case !mine:
 		return &unfit{answer{
@@ -69,7 +71,7 @@ func (g *Gate) take(x *exchange, key binding.Key) (bool, error) {
 	caller := ownerOf(x.caller)
 	t, err := g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: caller, Upstream: x.upstream.url.String()})
 	if err != nil {
-		g.o.Log.Error("a session cannot be noted", "route", x.route.Path, "error", err)
+		g.o.Log.Debug("a session cannot be noted", "route", x.route.Path, "error", err)
 	}
 	return err == nil && t.Owner == caller, err
 }
@@ -107,10 +109,28 @@ func (g *Gate) lost(x *exchange) {
 	g.forget(x, x.session.key)
 }
 
-// forget removes a session, also when the client has left.
-func (g *Gate) forget(x *exchange, key binding.Key) {
-	if err := g.sessions.Forget(context.WithoutCancel(x.r.Context()), key); err != nil {
-		g.o.Log.Warn("a session that is over cannot be forgotten", "route", x.route.Path, "error", err)
+// forget removes sessions, also when the client has left.
+func (g *Gate) forget(x *exchange, keys ...binding.Key) {
+	if err := g.sessions.Forget(context.WithoutCancel(x.r.Context()), keys...); err != nil {
+		g.o.Log.Debug("a session that is over cannot be forgotten", "route", x.route.Path, "error", err)
+	}
+}
+
+// abandonWithin is how long an upstream has to hear that a session is not wanted.
+const abandonWithin = 2 * time.Second
+
+// abandon ends the session that the upstream has begun by res, of which no client
+// will hear: one that begins sessions in a loop while they cannot be noted would
+// have the upstream keep them all. What comes of it does not matter.
+func abandon(x *exchange, res *http.Response, id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), abandonWithin) // of its own: the request may be over
+	defer cancel()
+	req := res.Request.Clone(ctx)
+	req.Method, req.Body, req.GetBody, req.ContentLength = http.MethodDelete, nil, nil, 0
+	req.Header.Del("Content-Type")
+	req.Header.Set(headerSession, id)
+	if said, err := x.upstream.transport.RoundTrip(req); err == nil {
+		said.Body.Close()
 	}
 }
 

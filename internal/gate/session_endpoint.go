@@ -14,8 +14,12 @@ import (
 // mostEndpoint is how many bytes of the first event of a stream are looked at.
 const mostEndpoint = 16 << 10
 
-// errShared cuts a stream whose server gave it the session of another caller.
-var errShared = errors.New("the upstream gave the session of another caller")
+// Why a stream is cut: its server gave it the session of another caller, or one
+// that gates which share their sessions cannot tell from what is none.
+var (
+	errShared = errors.New("the upstream gave the session of another caller")
+	errNoID   = errors.New("the upstream has messages sent to a URL without an id")
+)
 
 // watchEndpoint has the session that a stream begins belong to the caller. In the
 // HTTP+SSE transport of MCP 2024-11-05 that is what its first event, "endpoint",
@@ -38,6 +42,11 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 	if !ok {
 		return func() {}, nil
 	}
+	if g.sessions.Shared() && !g.hasID(x.r, at) {
+		g.o.Log.Error("the upstream has messages sent to a URL without an id: gates that share their sessions cannot tell whose they are",
+			"route", x.route.Path, "upstream", x.upstream.url.Host)
+		return nil, errNoID
+	}
 	mine, err := g.take(x, key)
 	switch {
 	case err != nil:
@@ -46,34 +55,59 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 		g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
 		return nil, errShared
 	}
-	keys := []binding.Key{key}
-	for _, id := range ids {
-		if mine, err = g.takePart(x, partKey(id)); err != nil {
-			return nil, err
-		}
-		if mine {
-			keys = append(keys, partKey(id))
-		}
+	taken, err := g.takeParts(x, ids)
+	taken = append(taken, key)
+	end = func() { g.forget(x, taken...) }
+	if err != nil {
+		end()
+		return nil, err
 	}
-	return func() {
-		for _, k := range keys {
-			g.forget(x, k)
-		}
-	}, nil
+	return end, nil
 }
 
-// takePart binds what may be the id in a URL to the caller. It is false if the
-// sessions of others have it, too: then it is none.
-func (g *Gate) takePart(x *exchange, key binding.Key) (mine bool, err error) {
-	t, found, err := g.sessions.Find(x.r.Context(), key)
+// hasID reports whether the URL at, as the answer to r says it, has what makes a
+// request to it one of a session for every gate.
+func (g *Gate) hasID(r *http.Request, at string) bool {
+	u, err := r.URL.Parse(at)
+	if err != nil {
+		return false
+	}
+	id, ok := queryID(u.RawQuery)
+	return ok && id != "" || len(g.idsIn(u)) > 0
+}
+
+// takeParts binds what may be the ids in a URL to the caller, and returns what it
+// has bound, also if there is an error. What the sessions of others have, too, is
+// none.
+func (g *Gate) takeParts(x *exchange, ids []string) (taken []binding.Key, err error) {
+	keys := make([]binding.Key, len(ids))
+	for i, id := range ids {
+		keys[i] = partKey(id)
+	}
+	known, err := g.sessions.Find(x.r.Context(), keys...)
+	if err != nil {
+		return nil, err
+	}
+	for i, k := range keys {
+		mine := false
+		if mine, err = g.takePart(x, k, known[i]); err != nil {
+			return taken, err
+		}
+		if mine {
+			taken = append(taken, k)
+		}
+	}
+	return taken, nil
+}
+
+// takePart binds what may be an id to the caller, unless b, who has it, is another.
+func (g *Gate) takePart(x *exchange, key binding.Key, b binding.Binding) (mine bool, err error) {
 	switch {
-	case err != nil:
-		return false, err
-	case !found || t.Owner == ownerOf(x.caller):
+	case !b.Known() || b.Owner == ownerOf(x.caller):
 		return g.take(x, key)
-	case t.Owner != everybody:
+	case b.Owner != everybody:
 		g.forget(x, key)
-		_, err = g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: everybody, Upstream: t.Upstream})
+		_, err = g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: everybody, Upstream: b.Upstream})
 	}
 	return false, err
 }

@@ -9,10 +9,14 @@ import (
 	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
+// mostMarks is how much of one request may name a session where to look that up
+// is work for all gates.
+const mostMarks = 64
+
 // marks returns what names a session in the request, false if that can be read in
 // more than one way. An id in the query of what may be a message has to be known:
 // a server that knows it acts for its caller.
-func (x *exchange) marks() (all []mark, ok bool) {
+func (g *Gate) marks(x *exchange) (all []mark, ok bool) {
 	id, ok := headerID(x.r.Header)
 	if !ok {
 		return nil, false
@@ -26,7 +30,16 @@ func (x *exchange) marks() (all []mark, ok bool) {
 	if id != "" {
 		all = append(all, mark{key: binding.KeyOf(byQuery, "", id), must: x.mayCall()})
 	}
-	return append(all, x.endpointMarks()...), true
+	all = append(all, g.endpointMarks(x)...)
+	return all, len(all) <= mostMarks || !g.sessions.Shared()
+}
+
+func keysOf(marks []mark) []binding.Key {
+	keys := make([]binding.Key, len(marks))
+	for i, m := range marks {
+		keys[i] = m.key
+	}
+	return keys
 }
 
 // mayCall reports whether the request may bring a message to a server of the older
@@ -44,25 +57,34 @@ func (x *exchange) acts() bool {
 }
 
 // endpointMarks are what names a session of the older transport in the URL, beside
-// an id that is known as such.
-func (x *exchange) endpointMarks() (all []mark) {
+// an id that is known as such. Where gates share their sessions a URL without
+// anything like an id names none: most requests have such a one, and they are not
+// to depend on what the gates share.
+func (g *Gate) endpointMarks(x *exchange) (all []mark) {
 	if !x.acts() {
 		return nil
 	}
 	u := x.r.URL
+	ids := g.idsIn(u)
+	if len(ids) == 0 && g.sessions.Shared() {
+		return nil
+	}
 	all = append(all, mark{key: endpointKey(u)})
-	for _, p := range idsIn(u) {
+	for _, p := range ids {
 		all = append(all, mark{key: partKey(p), part: true})
 	}
 	return all
 }
 
-// hasSession reports whether the path names a session that is known.
+// hasSession reports whether the path names a session that is known, or may be.
+// Nothing that gates share is asked for who has not shown a token yet.
 func (g *Gate) hasSession(x *exchange) bool {
-	return slices.ContainsFunc(x.endpointMarks(), func(m mark) bool {
-		_, found, err := g.sessions.Find(x.r.Context(), m.key)
-		return found || err != nil
-	})
+	marks := g.endpointMarks(x)
+	if len(marks) == 0 || g.sessions.Shared() {
+		return len(marks) > 0
+	}
+	known, err := g.sessions.Find(x.r.Context(), keysOf(marks)...)
+	return err != nil || slices.ContainsFunc(known, binding.Binding.Known)
 }
 
 // headerID returns the id in a header, "" for none. It is false for what two
@@ -130,6 +152,14 @@ func endpointKey(u *url.URL) binding.Key { return binding.KeyOf(byEndpoint, "", 
 
 // partKey is the key of a session by what may be its id in a URL.
 func partKey(id string) binding.Key { return binding.KeyOf(byPart, "", id) }
+
+// idsIn returns what may be ids of sessions in a URL. The segments of routes are
+// none.
+func (g *Gate) idsIn(u *url.URL) []string {
+	return slices.DeleteFunc(idsIn(u), func(id string) bool {
+		return slices.ContainsFunc(g.routes, func(r *route) bool { return strings.Contains(r.path()+"/", "/"+id+"/") })
+	})
+}
 
 // idsIn returns the segments and values of a URL that may be ids of sessions.
 func idsIn(u *url.URL) (all []string) {
