@@ -50,9 +50,9 @@ const gateTools = "[route.tools]\n\"echo\" = {}\n\"hold\" = {}\n\"export\" = { s
 
 // newGateWorld writes a gate.toml with one route, /mcp, of which it has the
 // further keys and tables. Top is what stands before its tables.
-func newGateWorld(t testing.TB, top, route string) *gateWorld {
+func newGateWorld(t testing.TB, top, route string, change ...func(*entratest.Options)) *gateWorld {
 	t.Helper()
-	w := &gateWorld{t: t, entra: startGateIdentity(t), home: t.TempDir(), held: make(chan struct{}, 8), release: make(chan struct{})}
+	w := &gateWorld{t: t, entra: startGateIdentity(t, change...), home: t.TempDir(), held: make(chan struct{}, 8), release: make(chan struct{})}
 	sdk := w.server()
 	w.upstream = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
@@ -92,13 +92,17 @@ upstream = [%q]
 
 // startGateIdentity starts an authority whose API has the scopes and roles of
 // the tests.
-func startGateIdentity(t testing.TB) *entratest.Authority {
+func startGateIdentity(t testing.TB, change ...func(*entratest.Options)) *entratest.Authority {
 	t.Helper()
-	a, err := entratest.Start(entratest.Options{
+	o := entratest.Options{
 		Tenants: []string{testTenant},
 		Resources: []entratest.Resource{{ID: apiOne, Version: 2,
 			Scopes: []string{"access_as_user", "cost.export"}, Roles: []string{"Exporter"}}},
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	a, err := entratest.Start(o)
 	must(t, err)
 	t.Cleanup(func() { a.Close() })
 	return a
@@ -113,6 +117,7 @@ func (w *gateWorld) server() http.Handler {
 			return served, nil, nil
 		})
 	}
+	mcp.AddTool(s, &mcp.Tool{Name: "who"}, w.who)
 	mcp.AddTool(s, &mcp.Tool{Name: "hold"}, func(ctx context.Context, _ *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
 		w.held <- struct{}{}
 		select {
@@ -128,6 +133,20 @@ func (w *gateWorld) server() http.Handler {
 	})
 	return mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{DisableLocalhostProtection: true})
 }
+
+// who says whom the token speaks for that the server was shown, as an API that
+// takes it does.
+func (w *gateWorld) who(_ context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+	token, _ := strings.CutPrefix(r.Extra.Header.Get("Authorization"), "Bearer ")
+	said := "nobody"
+	if claims, err := w.entra.Validate(token, graphAPI); err == nil {
+		said = fmt.Sprint(claims["oid"])
+	}
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: said}}}, nil, nil
+}
+
+// graphAPI is what the gate gets tokens for on behalf of users.
+const graphAPI = "https://graph.microsoft.com"
 
 // letGo has the tool hold answer.
 func (w *gateWorld) letGo() { w.once.Do(func() { close(w.release) }) }
@@ -145,7 +164,13 @@ func (w *gateWorld) certify() {
 // start starts the real program as a gate, and returns once it listens.
 func (w *gateWorld) start(args ...string) *daemon {
 	w.t.Helper()
-	d := spawn(w.t, w.home, command(w.t, context.Background(), w.home, nil, append([]string{"gate"}, args...)...))
+	return w.startIn(nil, args...)
+}
+
+// startIn is start, with these in its environment.
+func (w *gateWorld) startIn(env []string, args ...string) *daemon {
+	w.t.Helper()
+	d := spawn(w.t, w.home, command(w.t, context.Background(), w.home, env, append([]string{"gate"}, args...)...))
 	d.listening()
 	return d
 }
