@@ -1,7 +1,6 @@
 package entratest
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" // #nosec G505 -- RFC 7515, section 4.1.7: x5t
@@ -107,13 +106,13 @@ func (c *cluster) signer() (*rsa.PrivateKey, error) {
 
 // Assertion returns what the workload issuer would project into the pod of
 // that client: the content of AZURE_FEDERATED_TOKEN_FILE. The client has to
-// have a Federation without a Key.
+// have a Federation without Key and Identity.
 func (a *Authority) Assertion(clientID string) (string, error) {
 	client := a.findClient(clientID)
 	if client == nil {
 		return "", fmt.Errorf("simulated workload issuer: no client %q", clientID)
 	}
-	i := slices.IndexFunc(client.Federated, func(f Federation) bool { return f.Key == nil })
+	i := slices.IndexFunc(client.Federated, func(f Federation) bool { return f.Key == nil && f.Identity == "" })
 	if i < 0 {
 		return "", fmt.Errorf("simulated workload issuer: client %s does not trust it", clientID)
 	}
@@ -130,53 +129,4 @@ func (a *Authority) Assertion(clientID string) (string, error) {
 		return "", fmt.Errorf("simulated workload issuer: %w", err)
 	}
 	return assertion, nil
-}
-
-// filledIn returns f with its defaults.
-func (a *Authority) filledIn(f Federation, client *Client) Federation {
-	f.Issuer = orDefault(f.Issuer, a.url+"/workload")
-	f.Subject = orDefault(f.Subject, "system:serviceaccount:default:"+client.ID)
-	f.Audience = orDefault(f.Audience, "api://AzureADTokenExchange")
-	return f
-}
-
-// checkFederated compares with the client's federated credentials: issuer,
-// then subject, then audience, each with its own code. claims are not
-// verified yet.
-//
-// https://learn.microsoft.com/entra/workload-id/workload-identity-federation
-func (a *Authority) checkFederated(assertion string, claims jwt.RegisteredClaims, client *Client) *Failure {
-	failure := failWith(700211)
-	for _, f := range client.Federated {
-		switch f = a.filledIn(f, client); {
-		case claims.Issuer != f.Issuer:
-		case claims.Subject != f.Subject:
-			failure = failWith(700213)
-		case !slices.Contains(claims.Audience, f.Audience):
-			failure = failWith(700212)
-		default:
-			return a.checkSignature(assertion, f.Key)
-		}
-	}
-	return failure
-}
-
-// checkSignature verifies an assertion by the key of its issuer.
-func (a *Authority) checkSignature(assertion string, key crypto.PublicKey) *Failure {
-	if key == nil {
-		own, err := a.cluster.signer()
-		if err != nil {
-			return failWith(90033)
-		}
-		key = own.Public()
-	}
-	_, err := jwt.Parse(assertion, func(*jwt.Token) (any, error) { return key, nil },
-		jwt.WithValidMethods([]string{"RS256"}), jwt.WithTimeFunc(a.now), jwt.WithExpirationRequired())
-	switch {
-	case outOfTime(err):
-		return failWith(700024)
-	case err != nil:
-		return failWith(700027)
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package entratest
 
 import (
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -22,16 +21,6 @@ type Client struct {
 	Managed      bool      // a managed identity; the first such client is the system-assigned one
 	ResourceID   string    // of a managed identity: its Azure resource id
 	Consents     []Consent // for what it does on behalf of users; nil means everything
-}
-
-// Federation is a federated identity credential: an assertion of that
-// issuer, subject and audience authenticates the client. The zero Federation
-// trusts the assertions that [Authority.Assertion] makes.
-type Federation struct {
-	Issuer   string           // "" means the authority's own workload issuer
-	Subject  string           // "" means "system:serviceaccount:default:" and the client id
-	Audience string           // "" means api://AzureADTokenExchange
-	Key      crypto.PublicKey // RSA key of the issuer; nil means the workload issuer's
 }
 
 // Resource is an API that tokens are for.
@@ -91,8 +80,11 @@ func newDirectory(o Options) (directory, error) {
 		}
 		d.resources = append(d.resources, r)
 	}
+	if d.findResource(TokenExchange().ID) == nil {
+		d.resources = append(d.resources, TokenExchange())
+	}
 	for _, c := range d.clients {
-		errs = append(errs, d.checkConsents(c.Consents))
+		errs = append(errs, d.checkConsents(c.Consents), d.checkIdentities(c))
 	}
 	return d, errors.Join(errs...)
 }
