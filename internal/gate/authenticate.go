@@ -53,6 +53,9 @@ func (g *Gate) identify(x *exchange, credential string) bool {
 		return false
 	}
 	x.caller, x.seen.Caller = caller, caller
+	if x.route.OnBehalfOf != nil {
+		x.assertion = token
+	}
 	return g.admit(x)
 }
 

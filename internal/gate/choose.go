@@ -13,6 +13,8 @@ type route struct {
 	upstreams []*upstream
 	turn      turn
 	signIn    sync.Once // its server's own was told of
+	told      seldom    // of what goes wrong with the exchange of tokens
+	spurned   spurned   // whose tokens its server refuses
 }
 
 // plain reports whether nothing is decided on the route but who may use it. It

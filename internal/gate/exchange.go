@@ -17,17 +17,23 @@ type exchange struct {
 	held  hold  // of what all bodies may hold
 	begun bool  // Began was told
 
-	route   *route
-	caller  *verify.Caller // nil: anonymous
-	message *message       // what the body says; nil without one
-	session session        // that the request belongs to; zero: none
+	route  *route
+	caller *verify.Caller // nil: anonymous
+
+	// On a route on behalf of users, the caller's own token, which goes to Entra
+	// alone, and what it was exchanged for, which goes upstream alone. They are in
+	// nothing that is told or logged.
+	assertion, token string
+
+	message *message // what the body says; nil without one
+	session session  // that the request belongs to; zero: none
 
 	upstream *upstream // that answered; nil: none has
 }
 
 // enter takes a request for a route through the stages, and then upstream.
 func (g *Gate) enter(x *exchange) {
-	if g.passes(x) {
+	if g.passes(x) && g.onBehalf(x) {
 		x.seen.Allowed = true
 		g.forward(x)
 	}
@@ -36,5 +42,5 @@ func (g *Gate) enter(x *exchange) {
 // passes takes a request through the stages that decide on it. Each of them
 // returns false if it has answered.
 func (g *Gate) passes(x *exchange) bool {
-	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && x.fits() && g.bound(x)
+	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && x.fits() && g.bound(x) && g.exchangeable(x)
 }

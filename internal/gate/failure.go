@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// failed answers a request that no upstream has answered.
+// failed answers a request that no upstream has answered, or none by an answer
+// that goes downstream.
 func (g *Gate) failed(x *exchange, a *asking, err error) {
 	sent := a.sent.Load()
 	x.seen.Late = errors.Is(err, errLate) || x.r.Context().Err() != nil && sent
@@ -22,9 +23,12 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 	}
 	g.o.Log.Debug("upstream failed", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
 	broken, ok := x.body.problem()
+	instead, answered := errors.AsType[*unfit](err)
 	switch {
 	case ok:
 		x.refuse(broken)
+	case answered:
+		x.refuse(instead.answer)
 	case errors.Is(err, errLate):
 		x.refuse(late(x.route.Timeout, sent))
 	case sent:

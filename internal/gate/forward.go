@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -41,6 +42,9 @@ func (g *Gate) forward(x *exchange) {
 	defer cancel(nil)
 	a := g.asking(ctx, x, cancel)
 	res, u, err := a.inTime(cancel)
+	if err == nil && a.refused(res) {
+		res, u, err = g.afresh(a, res, cancel)
+	}
 	if err != nil {
 		g.failed(x, a, err)
 		return
@@ -89,8 +93,22 @@ func (g *Gate) asking(ctx context.Context, x *exchange, cancel context.CancelCau
 		req.Header["Connection"], req.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
 	req.RequestURI, req.Close, req.Trailer, req.TransferEncoding = "", false, nil, nil
+	x.introduce(req.Header)
 	a.req = req
+	a.show()
 	return a
+}
+
+// show puts the token for the upstream on the request, in place of another. The
+// request is a new one then: who sends the last may still have that at hand.
+func (a *asking) show() {
+	if a.x.token == "" {
+		return
+	}
+	req := *a.req
+	req.Header = maps.Clone(a.req.Header)
+	req.Header["Authorization"] = []string{"Bearer " + a.x.token}
+	a.req = &req
 }
 
 // inTime sends the request with the route's time limit, if there is one.

@@ -6,6 +6,8 @@
 // It refuses what it cannot judge: a message that two readers would read
 // differently is not passed on, and a list that it cannot read is not shown. The
 // caller's token never goes upstream, nor does what a caller says of who they are.
+// Where a route is used on behalf of users, the upstream gets what the token was
+// exchanged for, which nobody else does.
 package gate
 
 import (
@@ -95,6 +97,7 @@ type Options struct {
 	Hosts     []string // further values of Host that are served
 	Authority string   // base URL of Entra's authority, without a trailing slash
 	Tenants   []string
+	ClientID  string // of the gate's application, for which users consent; "": not said
 	AppIDURI  string // what scopes are prefixed with in metadata and challenges
 	Shim      *Shim  // nil: none
 
@@ -149,6 +152,10 @@ type Request struct {
 	Denied  string // why not, a word of Denials; "" if it was passed on
 	Invalid string // what is wrong with its token, a word of verify.Reasons; "" if none was refused
 	Problem string // title of the answer that the gate gave itself; "" if the upstream answered
+
+	// Exchange is what became of exchanging the caller's token for the upstream's:
+	// "ok", or an exchange.Reason; "" where that was not tried.
+	Exchange string
 
 	Upstream string // host:port that was asked last, "" if none was
 	Attempts int    // upstreams that were asked

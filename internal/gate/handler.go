@@ -19,6 +19,8 @@ type Gate struct {
 	served   map[string]bool
 	sessions binding.Table
 
+	identities map[string]bool // names of headers by which upstreams are told of callers, in lower case
+
 	server   server
 	work     registry
 	draining chan struct{} // closed when Shutdown begins
@@ -39,6 +41,10 @@ func New(o Options) (*Gate, error) {
 	}
 	g := &Gate{o: o, sessions: o.Sessions, draining: make(chan struct{}), relays: make(chan struct{}, maxRelays), bodies: newBudget(o.BodyLimit)}
 	g.served = servedAuthorities(o.PublicURL, o.Hosts)
+	var err error
+	if g.identities, err = identityNames(o.Routes); err != nil {
+		return nil, err
+	}
 	for _, r := range o.Routes {
 		g.routes = append(g.routes, &route{Route: r, upstreams: g.upstreams(r)})
 	}

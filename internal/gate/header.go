@@ -38,7 +38,7 @@ func (g *Gate) outgoing(r *http.Request, plain bool) http.Header {
 	tells := func(value string) bool { return holds(value, token) }
 	h := make(http.Header, len(r.Header)+5)
 	for name, values := range r.Header {
-		if !staysBehind(name) && !slices.Contains(named, strings.ToLower(name)) && !slices.ContainsFunc(values, tells) {
+		if !staysBehind(name) && !g.identities[strings.ToLower(name)] && !slices.Contains(named, strings.ToLower(name)) && !slices.ContainsFunc(values, tells) {
 			h[name] = values
 		}
 	}
