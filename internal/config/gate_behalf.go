@@ -96,7 +96,7 @@ func (e *GateEntra) badDelegated(s string) (problem, hint string) {
 	case !strings.Contains(s, "/"):
 		return "does not say of which API it is", ofGraph(s)
 	case name == "" || strings.HasSuffix(bare, ":"):
-		return "names no permission", `such as "` + strings.TrimRight(s, "/") + `/.default", for all that was consented to`
+		return "names no permission", "its name behind a slash, such as /User.Read, or /.default for all that was consented to"
 	case slices.ContainsFunc([]string{e.ClientID, "api://" + e.ClientID, e.AppIDURI}, func(own string) bool { return strings.EqualFold(own, bare) }):
 		return "is of the gate's own application, which callers' tokens are for already", "the API that the servers behind the gate call; without [route.on_behalf_of] they get no token"
 	case !strings.Contains(bare, "://") && !isGUID(bare):

@@ -20,10 +20,15 @@ func FuzzLoadGate(f *testing.F) {
 	f.Add(trustworthy + "\"a*\" = {}\n\"b.*\" = { roles = [\"R\"] }\n[[route]]\npath = \"/\"\nupstream = [\"https://b\"]\n")
 	f.Add("route = [{path = 1}, 2]\nentra = {tenants = [1]}\n")
 	f.Add("[route]\ntools = [[1]]\n[entra.tenants]\n")
+	f.Add(trustworthy + "[route.on_behalf_of]\nscope = \"https://graph.microsoft.com/User.Read https://graph.microsoft.com/Mail.Read\"\n" + federated + "[redis]\nurl = \"rediss://u@a:1/2\"\n")
+	f.Add(trustworthy + "[route.identity_headers]\nX-User = \"oid\"\n\"x-roles\" = \"roles\"\n[redis]\nurl = \"redis://:p@a\"\n")
+	f.Add("[redis]\nurl = [1]\n[[route]]\non_behalf_of = {scope = \"a//b /.default\", federated = 1}\nidentity_headers = {\"\" = [], a = \"oid\", A = \"oid\"}\n")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(text, "upstream_ca") || strings.Contains(text, "tls") {
-			t.Skip("would read what lies elsewhere")
+		for _, file := range []string{"upstream_ca", "tls", "certificate", "secret_file", "password_file"} {
+			if strings.Contains(text, file) {
+				t.Skip("would read what lies elsewhere")
+			}
 		}
 		file := filepath.Join(dir, "gate.toml")
 		writeFile(t, file, text)
@@ -55,8 +60,14 @@ func wellFormed(t *testing.T, g *Gate) {
 	if len(g.Entra.Tenants) == 0 || !slices.Contains(g.Entra.Audiences, g.Entra.ClientID) || slices.Contains(g.Entra.Tenants, g.Entra.ClientID) {
 		t.Errorf("%+v", g.Entra)
 	}
+	if u, err := url.Parse(g.Redis.URL); g.Redis.URL != "" {
+		if _, has := u.User.Password(); err != nil || has || u.Host == "" || u.RawQuery != "" || u.Scheme != "redis" && u.Scheme != "rediss" {
+			t.Errorf("Redis at %q: %v", g.Redis.URL, err)
+		}
+	}
 	seen := map[string]bool{}
 	for _, r := range g.Routes {
+		tellsWell(t, r)
 		if path.Clean(r.Path) != r.Path || r.Path[0] != '/' || seen[r.Path] || len(r.Upstreams) == 0 {
 			t.Errorf("%+v", r)
 		}
@@ -69,6 +80,27 @@ func wellFormed(t *testing.T, g *Gate) {
 	}
 }
 
+// tellsWell holds what upstreams get of callers against what r promises.
+func tellsWell(t *testing.T, r GateRoute) {
+	if o := r.OnBehalfOf; o != nil {
+		for _, s := range o.Scopes {
+			if api, name := cutScope(s); name == "" || !strings.HasPrefix(o.Scopes[0], api+"/") || !isGUID(api) && !strings.Contains(api, "://") {
+				t.Errorf("a token is asked for with %q", s)
+			}
+		}
+		if len(o.Scopes) == 0 || !slices.Contains(federations, o.Federated) || o.Identity != "" && !isGUID(o.Identity) {
+			t.Errorf("%+v", o)
+		}
+	}
+	seen := map[string]bool{}
+	for _, i := range r.Identity {
+		if lower := strings.ToLower(i.Header); seen[lower] || strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || slices.Contains(taken, lower) || !slices.Contains(saidOfCallers, i.Of) {
+			t.Errorf("%+v", r.Identity)
+		}
+		seen[strings.ToLower(i.Header)] = true
+	}
+}
+
 type needs struct{ Scopes, Roles []string }
 
 // sameRoutes holds the routes against what go-toml reads in text.
@@ -77,6 +109,8 @@ func sameRoutes(t *testing.T, g *Gate, text string) {
 		Route []struct {
 			Path, Mode, Default       string
 			Tools, Resources, Prompts map[string]needs
+			OnBehalfOf                *struct{ Scope, Federated string } `toml:"on_behalf_of"`
+			Identity                  map[string]string                  `toml:"identity_headers"`
 			needs
 		}
 	}
@@ -94,6 +128,12 @@ func sameRoutes(t *testing.T, g *Gate, text string) {
 		sameGrants(t, g, r.Tools, w.Tools)
 		sameGrants(t, g, r.Resources, w.Resources)
 		sameGrants(t, g, r.Prompts, w.Prompts)
+		if o := r.OnBehalfOf; (o == nil) != (w.OnBehalfOf == nil) || o != nil && (!slices.Equal(o.Scopes, strings.Fields(w.OnBehalfOf.Scope)) || o.Federated != w.OnBehalfOf.Federated) {
+			t.Errorf("%+v is written as %+v", o, w.OnBehalfOf)
+		}
+		if len(r.Identity) != len(w.Identity) {
+			t.Errorf("%+v are written as %+v", r.Identity, w.Identity)
+		}
 	}
 }
 

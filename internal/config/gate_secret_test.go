@@ -38,6 +38,20 @@ func TestProblemsOfAGateShowNoSecret(t *testing.T) {
 		`[[route]]` + "\n" + `scopes = ["https://user:` + canary + `@a.example/x"]`,
 		`[[route]]` + "\n" + `origins = ["https://user:` + canary + `@a.example"]`,
 		`[[route]]` + "\n" + `origins = ["https://user:` + canary + `@a.example/"]`,
+		`redis.url = "redis://user:` + canary + `@redis.example"`,
+		`redis.url = "redis://` + canary + `:x@redis.example"`,
+		`redis.url = "redis://redis.example/` + canary + `"`,
+		`redis.url = "redis://redis.example:` + canary + `"`,
+		`redis.url = "` + canary + `"`,
+		`redis.password = "` + canary + `"`,
+		`redis.password_file = "https://user:` + canary + `@a.example/"`,
+		`[[route]]` + "\n" + `on_behalf_of = { scope = "` + canary + `", secret = "` + canary + `" }`,
+		`[[route]]` + "\n" + `on_behalf_of = { scope = "https://` + canary + `", client_secret = "` + canary + `" }`,
+		`[[route]]` + "\n" + `on_behalf_of = { scope = "https://user:` + canary + `@a.example/x", secret_file = "` + canary + `" }`,
+		`[[route]]` + "\n" + `on_behalf_of = { scope = "` + canary + `/x", certificate = "` + canary + `" }`,
+		`[[route]]` + "\n" + `on_behalf_of = { scope = ["` + canary + `"], identity = "` + canary + `", federated = "managed-identity" }`,
+		`[[route]]` + "\n" + `on_behalf_of = "` + canary + `"`,
+		`[[route]]` + "\n" + `identity_headers = { X-User = "https://user:` + canary + `@a.example" }`,
 	} {
 		_, problems := loadGate(t, line)
 		if encoded, _ := json.Marshal(problems); len(problems) == 0 || shows(string(encoded)) || shows(fmt.Sprint(problems)) {
