@@ -25,7 +25,7 @@ func ARM() Resource {
 // resourceManager lets f answer whoever has a token for [ARM].
 func (a *Authority) resourceManager(f func(tenant string) []any) answer {
 	return func(r *http.Request, _ Request) (any, *Failure) {
-		claims, err := a.bearerClaims(r)
+		claims, err := a.bearerClaims(r, ARM().ID)
 		if err != nil {
 			return nil, &Failure{Status: http.StatusUnauthorized, Error: "AuthenticationFailed", Description: err.Error()}
 		}
@@ -34,12 +34,14 @@ func (a *Authority) resourceManager(f func(tenant string) []any) answer {
 	}
 }
 
-func (a *Authority) bearerClaims(r *http.Request) (map[string]any, error) {
+// bearerClaims returns the claims of the token that r comes with, which is to be
+// for that resource.
+func (a *Authority) bearerClaims(r *http.Request, resource string) (map[string]any, error) {
 	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return nil, errors.New("the 'Authorization' header is missing")
 	}
-	return a.Validate(bearer, ARM().ID)
+	return a.Validate(bearer, resource)
 }
 
 // listTenants is what a person belongs to.

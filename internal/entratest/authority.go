@@ -1,8 +1,10 @@
 // Package entratest is a Microsoft Entra authority on loopback: the OpenID
 // configuration, instance discovery, token, authorization, device code and key
-// endpoints over TLS, with what az asks of Azure Resource Manager, and the two managed
-// identity endpoints in the clear. Clients authenticate for real
-// (secret, certificate, federated assertion), tokens are real RS256 JWTs of
+// endpoints over TLS, with what az asks of Azure Resource Manager and what
+// Microsoft Graph says of consent, and the two managed identity endpoints in the
+// clear. Clients authenticate for real (secret, certificate, federated assertion),
+// for themselves, for a person who signs in, or on behalf of the user they were
+// called by, whom Conditional Access may challenge. Tokens are real RS256 JWTs of
 // v1 and v2 shape, failures have Entra's own bodies.
 //
 //	a, err := entratest.Start(entratest.Options{
@@ -14,6 +16,7 @@
 //	// cloud.Configuration{ActiveDirectoryAuthorityHost: a.URL()},
 //	// Transport: a.HTTPClient(), DisableInstanceDiscovery: true, scope "api://<api>/.default"
 //	a.FailNext(1, entratest.AADSTS(50076))  // the next token request fails
+//	a.RequireContext(user, api, "c1")       // this user's fail on behalf, for want of acrs
 //	claims, err := a.Validate(bearer, api)  // what a protected upstream asks
 //	a.Revoke(bearer)                        // from here on Validate refuses it
 //	err = a.WaitRequests(ctx, 2, entratest.Request{Endpoint: entratest.TokenEndpoint})

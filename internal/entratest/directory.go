@@ -70,7 +70,7 @@ func newDirectory(o Options) (directory, error) {
 	}
 	for _, c := range o.Clients {
 		c.ID = id("client", c.ID)
-		c.ObjectID = orDefault(c.ObjectID, uuid.NewSHA1(uuid.Nil, []byte(c.ID)).String())
+		c.ObjectID = orDefault(c.ObjectID, principalID(c.ID))
 		d.clients = append(d.clients, c)
 	}
 	for _, r := range o.Resources {

@@ -13,7 +13,8 @@ import (
 type Endpoint string
 
 // The endpoints. IdentityEndpoint is both managed identity endpoints,
-// ARMEndpoint what Azure Resource Manager answers.
+// ARMEndpoint what Azure Resource Manager answers, GraphEndpoint what Microsoft
+// Graph does.
 const (
 	DiscoveryEndpoint  Endpoint = "openid-configuration"
 	KeysEndpoint       Endpoint = "keys"
@@ -22,6 +23,7 @@ const (
 	AuthorizeEndpoint  Endpoint = "authorize"
 	IdentityEndpoint   Endpoint = "managed-identity"
 	ARMEndpoint        Endpoint = "azure-resource-manager"
+	GraphEndpoint      Endpoint = "microsoft-graph"
 )
 
 // Request is a request the authority received. As an argument it is a

@@ -20,8 +20,9 @@ type Options struct {
 	Certificate *tls.Certificate // to serve with; nil means one made at start, for Host, localhost, 127.0.0.1 and ::1
 
 	// Public has the authority stand in for the public cloud: it is
-	// https://login.microsoftonline.com, and Azure Resource Manager is
-	// https://management.azure.com, both reached by [Authority.ProxyURL] alone.
+	// https://login.microsoftonline.com, Azure Resource Manager is
+	// https://management.azure.com and Microsoft Graph https://graph.microsoft.com,
+	// all reached by [Authority.ProxyURL] alone.
 	// Host is without effect.
 	Public bool
 }

@@ -17,7 +17,10 @@ import (
 // others, too: Azure Resource Manager is one of them.
 const publicHost = "login.microsoftonline.com"
 
-func publicNames() []string { return []string{publicHost, "management.azure.com"} }
+// publicGraph is Microsoft Graph of the public cloud.
+const publicGraph = "graph.microsoft.com"
+
+func publicNames() []string { return []string{publicHost, "management.azure.com", publicGraph} }
 
 // ProxyURL returns, with Options.Public, the HTTP proxy through which the
 // public cloud's hosts are this authority and no other host is reached, and

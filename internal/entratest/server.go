@@ -34,6 +34,7 @@ func (a *Authority) authorityHandler() http.Handler {
 	mux.Handle("GET /common/discovery/instance", a.endpoint(DiscoveryEndpoint, a.instances))
 	mux.Handle("GET /tenants", a.endpoint(ARMEndpoint, a.resourceManager(a.listTenants)))
 	mux.Handle("GET /subscriptions", a.endpoint(ARMEndpoint, a.resourceManager(a.listSubscriptions)))
+	a.handleGraph(mux)
 	return mux
 }
 
@@ -136,6 +137,8 @@ func (a *Authority) writeFailure(w http.ResponseWriter, r *http.Request, seen *R
 		writeJSON(w, f.Status, identityError(r, f, *seen))
 	case seen.Endpoint == ARMEndpoint:
 		writeJSON(w, f.Status, armError(f))
+	case seen.Endpoint == GraphEndpoint:
+		writeJSON(w, f.Status, a.graphError(f, id))
 	default:
 		writeJSON(w, f.Status, a.errorBody(f, *seen, id))
 	}
@@ -171,6 +174,7 @@ func (a *Authority) configuration(_ *http.Request, seen Request) (any, *Failure)
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"scopes_supported":                      []string{"openid", "profile", "email", "offline_access"},
 		"cloud_instance_name":                   "entratest",
+		"msgraph_host":                          a.graphHost(),
 	}, nil
 }
 

@@ -152,7 +152,7 @@ func (u *User) subject(client string) string {
 }
 
 func (a *Authority) applicationClaims(c jwt.MapClaims, g Grant, resource *Resource) {
-	principal := uuid.NewSHA1(uuid.Nil, []byte(strings.ToLower(g.Client))).String()
+	principal := principalID(strings.ToLower(g.Client))
 	if known := a.findClient(g.Client); known != nil {
 		principal = known.ObjectID
 	}
