@@ -27,8 +27,16 @@ clients are wanted, so that whoever sends them sends them elsewhere. Then it
 accepts no more, gives calls and streams the time that drain allows, and exits
 with status 0. A second signal ends it at once.
 
-A change of gate.toml takes a restart. The files of [tls] are read again when
-they change, and SIGHUP opens the audit file again.
+On a route with [route.on_behalf_of] it exchanges each caller's token for one of
+that user's for another API, which the server gets in its place. Missing consent
+to that is warned of at the start, and keeps nobody else from being served.
+
+With [redis] its sessions are shared by all gates that have the same, so that any
+of them serves any session. While Redis is away requests of a session are answered
+by 503, and the rest is served: /readyz says nothing of it.
+
+A change of gate.toml takes a restart. The files of [tls], of certificates and of
+secrets are read again when they change, and SIGHUP opens the audit file again.
 
 /healthz and /readyz are open to everybody on its port; it is ready once the keys
 of all tenants were loaded. The address of [admin] has them too, and a page for a

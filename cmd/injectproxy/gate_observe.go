@@ -105,7 +105,7 @@ func noted(r *gate.Request) *telemetry.GateRequest {
 	q.Answered, q.Status, q.Bytes, q.Stream = r.Answered, r.Status, r.Bytes, r.Stream
 	q.Message, q.Name = shortened(r.Message, mostName), shortened(r.Name, mostName)
 	q.Allowed, q.Reason, q.Invalid, q.Problem = r.Allowed, r.Denied, r.Invalid, r.Problem
-	q.Upstream, q.Attempts, q.Lost, q.Late = r.Upstream, r.Attempts, r.Lost, r.Late
+	q.Exchange, q.Upstream, q.Attempts, q.Lost, q.Late = r.Exchange, r.Upstream, r.Attempts, r.Lost, r.Late
 	if c := r.Caller; c != nil {
 		q.Tenant, q.Object, q.Client, q.Fingerprint = c.Tenant, c.Object, c.Client, c.Fingerprint
 	}

@@ -15,7 +15,7 @@ func gateOptions(cfg *config.Gate) gate.Options {
 	e := &cfg.Entra
 	o := gate.Options{
 		PublicURL: cfg.PublicURL, Hosts: cfg.Hosts, Routes: gateRoutes(cfg), BodyLimit: cfg.BodyLimit,
-		Authority: cmp.Or(e.AuthorityHost, publicCloud), Tenants: e.Tenants, AppIDURI: e.AppIDURI,
+		Authority: cmp.Or(e.AuthorityHost, publicCloud), Tenants: e.Tenants, ClientID: e.ClientID, AppIDURI: e.AppIDURI,
 	}
 	if e.Shim {
 		o.Shim = &gate.Shim{Client: e.ShimClient}

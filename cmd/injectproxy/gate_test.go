@@ -68,7 +68,7 @@ type gateLine struct {
 	Time                                                 time.Time
 	Route, Method, Path, Decision, Reason, Message, Name string
 	Tid, Oid, Client, Token, Upstream, Session, Problem  string
-	Remote, Invalid                                      string
+	Remote, Invalid, Exchange                            string
 	Status, Attempt                                      int
 	Late                                                 bool
 }
