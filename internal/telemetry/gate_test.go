@@ -176,8 +176,10 @@ func TestExchangesOfAGateAreCountedByRouteAndResult(t *testing.T) {
 		`injectproxy_gate_exchanges_total{result="ok",route="/mcp"}`: 2, `injectproxy_gate_exchanges_total{result="challenged",route="/mcp"}`: 1,
 		`injectproxy_gate_exchange_requests_total{result="ok"}`: 1, asked + `_bucket{le="0.025"}`: 0, asked + `_bucket{le="0.05"}`: 1,
 	})
-	if _, ok := got[`injectproxy_gate_exchanges_total{result="ok",route="/other"}`]; ok {
-		t.Error("a route that exchanges no tokens has a series of them")
+	for _, labels := range []string{`{result="ok",route="/other"}`, `{result="",route="/mcp"}`} {
+		if _, ok := got[`injectproxy_gate_exchanges_total`+labels]; ok {
+			t.Errorf("there is a series of %s", labels)
+		}
 	}
 	none := NewGateMetrics(GateMetricsOptions{Routes: []string{"/mcp"}})
 	none.Exchanged("ok", 0)
