@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,16 +17,17 @@ func newGateCheckCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [--token FILE]",
 		Short: "Validate gate.toml, and say why a token would be refused",
-		Long: `check reads gate.toml and the certificate that it names, and prints every problem
-as FILE:LINE: what is wrong.
+		Long: `check reads gate.toml and the files that it names, and prints every problem as
+FILE:LINE: what is wrong.
 
 With --token it also decodes an access token, says which claim of it meets which
 setting, and which routes let it in. It asks nobody for keys: that Entra issued the
 token is not checked. FILE holds the token alone, or what az account
 get-access-token prints; - is standard input.
 
-A note on standard error says where Entra would refuse clients that sign in by
-the metadata. It is no problem of the file: others bring a token of their own.
+Notes on standard error say where Entra would refuse clients that sign in by the
+metadata, which is no problem of the file: others bring a token of their own; and
+what the gate asks for on behalf of users, and by what it proves who it is.
 
 Exit status: 0 without errors (there may be warnings), 2 with errors, a token that
 the gate would refuse among them.`,
@@ -56,6 +58,7 @@ the gate would refuse among them.`,
 				printProblems(out, problems)
 				err = s.print(out)
 				noteForClients(cmd.ErrOrStderr(), cfg)
+				noteOnBehalfOf(cmd.ErrOrStderr(), cfg)
 			}
 			if err != nil {
 				return err
@@ -80,5 +83,24 @@ func noteForClients(w io.Writer, cfg *config.Gate) {
 			fmt.Fprintf(w, "note: %s\n", note)
 			return
 		}
+	}
+}
+
+// noteOnBehalfOf prints what the gate will ask Entra for, and as whom: nothing else
+// shows before the first call that it is what was meant.
+func noteOnBehalfOf(w io.Writer, cfg *config.Gate) {
+	if cfg == nil {
+		return
+	}
+	for _, r := range cfg.Routes {
+		o := r.OnBehalfOf
+		if o == nil {
+			continue
+		}
+		by := credentialWords(o)
+		if !o.Ends.IsZero() {
+			by += ", which ends on " + o.Ends.UTC().Format(time.DateOnly)
+		}
+		fmt.Fprintf(w, "note: route %s asks on behalf of users for %s, by %s\n", r.Path, strings.Join(o.Scopes, " "), by)
 	}
 }

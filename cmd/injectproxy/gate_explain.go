@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,7 @@ type gateQuestion struct {
 type imagined struct {
 	anonymous     bool
 	scopes, roles []string
+	left          time.Duration // until the token's end; 0: long enough
 }
 
 func newGateExplainCommand(g *globals) *cobra.Command {
@@ -35,7 +38,8 @@ func newGateExplainCommand(g *globals) *cobra.Command {
 		Use:   "explain [--tool NAME | --resource URI | --prompt NAME] [--scopes A,B] [--roles A,B] [--anonymous] URL|PATH",
 		Short: "Say what the gate would do with a request, and why",
 		Long: `explain says which route of gate.toml a URL, or a path below public_url, belongs
-to, what a caller needs there, and what a tool, resource or prompt needs besides.
+to, what a caller needs there, what a tool, resource or prompt needs besides, and
+what upstream gets to know of the caller: a token on behalf of a user, headers.
 With --scopes, --roles or both it imagines a caller whose valid token has these,
 with --anonymous one without a token, and says what the gate would answer, by the
 code that answers when it serves. It opens no connection and asks for no token.`,
@@ -120,7 +124,10 @@ func (i *imagined) caller(cfg *config.Gate) *verify.Caller {
 		return nil
 	}
 	const nobody = "00000000-0000-0000-0000-000000000000"
-	return &verify.Caller{Tenant: cfg.Entra.Tenants[0], Object: nobody, Client: nobody, Scopes: bare(cfg, i.scopes), Roles: i.roles}
+	return &verify.Caller{
+		Tenant: cfg.Entra.Tenants[0], Object: nobody, Client: nobody, Scopes: bare(cfg, i.scopes), Roles: i.roles,
+		Expires: time.Now().Add(cmp.Or(i.left, time.Hour)),
+	}
 }
 
 // bare takes what stands before the names of scopes in challenges off them:

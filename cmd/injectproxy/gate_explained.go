@@ -41,6 +41,8 @@ type gateExplanation struct {
 	Challenge string `json:"challenge,omitempty"` // WWW-Authenticate
 	Says      string `json:"says,omitempty"`
 
+	Gets *gateGets `json:"gets,omitempty"` // upstream, of the caller
+
 	Note string `json:"note,omitempty"` // what keeps clients from signing in
 }
 
@@ -67,6 +69,7 @@ func explainGate(cfg *config.Gate, q gateQuestion) (*gateExplanation, error) {
 	for i, r := range cfg.Routes {
 		if r.Path == seen.Route {
 			e.route(r)
+			e.Gets = getsOf(r, q.caller != nil && q.caller.anonymous)
 			e.Note = refusedByEntra(cfg, r)
 			e.named(r, gateRoutes(cfg)[i].Judge(q.kind, q.name, q.caller.caller(cfg)), q)
 		}
@@ -92,6 +95,7 @@ func refusedByEntra(cfg *config.Gate, r config.GateRoute) string {
 // rehearse sends the request to a gate that passes nothing on.
 func rehearse(cfg *config.Gate, q gateQuestion) (seen *gate.Request, res *rehearsal, upstreams []string, err error) {
 	o := gateOptions(cfg)
+	asIfExchanged(cfg, o.Routes)
 	o.Log = slog.New(slog.DiscardHandler)
 	o.Verify = func(context.Context, string) (*verify.Caller, error) { return q.caller.caller(cfg), nil }
 	g, err := gate.New(o)
@@ -241,6 +245,9 @@ func (e *gateExplanation) print(w io.Writer) error {
 		lines = append(lines, [2]string{"pattern", `none that lets it pass, and default = "deny": nobody may have it`})
 	case "allow":
 		lines = append(lines, [2]string{"pattern", `none, and default = "allow": whoever is let in may have it`})
+	}
+	for _, got := range e.Gets.lines() {
+		lines = append(lines, [2]string{"gets", got})
 	}
 	lines = append(lines, [2]string{"caller", e.Caller}, [2]string{"outcome", e.outcome()}, [2]string{"says", e.Says}, [2]string{"challenge", e.Challenge}, [2]string{"note", e.Note})
 	for _, line := range lines {

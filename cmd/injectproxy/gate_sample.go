@@ -21,6 +21,7 @@ type sample struct {
 	at       config.Position
 	claims   map[string]json.RawMessage
 	problems []config.Problem
+	left     time.Duration // until its end
 
 	Claims []claim
 	Routes []routeVerdict
@@ -38,6 +39,8 @@ type routeVerdict struct {
 	Path   string `json:"path"`
 	Admits bool   `json:"admits"`
 	Says   string `json:"says,omitempty"`
+
+	OnBehalfOf []string `json:"on_behalf_of,omitempty"` // scopes that it would be exchanged for
 }
 
 // sampleJSON is the form of a check with a token in JSON.

@@ -66,6 +66,9 @@ func (s *sample) inTime(now time.Time) {
 		case name == "nbf" && at.After(now.Add(clockSkew)):
 			s.errorf("it is not valid before %s", at.Format(time.RFC3339)).Hint = "look at the clock of this machine"
 		}
+		if name == "exp" {
+			s.left = max(at.Sub(now), 0)
+		}
 		s.note(name, at.Format(time.RFC3339), "")
 	}
 }
@@ -108,9 +111,10 @@ func (s *sample) refused() bool {
 	return slices.ContainsFunc(s.problems, func(p config.Problem) bool { return !p.Warning })
 }
 
-// admissions asks each route, as if the rest of the token were in order.
+// admissions asks each route, as if the rest of the token were in order. Nothing is
+// exchanged.
 func (s *sample) admissions() {
-	who := &imagined{scopes: s.scopes(), roles: s.roles()}
+	who := &imagined{scopes: s.scopes(), roles: s.roles(), left: s.left}
 	for _, r := range s.cfg.Routes {
 		u := *s.cfg.PublicURL
 		u.Path = r.Path
@@ -120,7 +124,23 @@ func (s *sample) admissions() {
 			return
 		}
 		a := routeVerdict{Path: r.Path, Admits: seen.Allowed, Says: res.says()}
+		if seen.Allowed && r.OnBehalfOf != nil {
+			a.OnBehalfOf = r.OnBehalfOf.Scopes
+		}
 		s.Routes = append(s.Routes, a)
+	}
+	if slices.ContainsFunc(s.Routes, func(a routeVerdict) bool { return a.OnBehalfOf != nil }) {
+		s.exchangeable()
+	}
+}
+
+// exchangeable warns of an audience that may be another application's: Entra gives
+// nothing in exchange for what it has not issued to the one that asks.
+func (s *sample) exchangeable() {
+	aud := strings.Join(s.audiences(), " ")
+	if slices.Contains(s.cfg.Entra.Audiences, aud) && meetsAudience(&s.cfg.Entra, aud) == "audiences" {
+		s.warnf("aud is %s: it can be exchanged only if that is another name of client_id (AADSTS50013)", show(aud)).
+			Hint = "the client has to ask for a scope of " + s.cfg.Entra.AppIDURI
 	}
 }
 
@@ -142,6 +162,8 @@ func (s *sample) print(w io.Writer) error {
 		switch {
 		case r.Admits && s.refused():
 			fmt.Fprintf(&b, "route %s would let it in, were it not for the above\n", r.Path)
+		case r.Admits && r.OnBehalfOf != nil:
+			fmt.Fprintf(&b, "route %s lets it in, and exchanges it for %s\n", r.Path, strings.Join(r.OnBehalfOf, " "))
 		case r.Admits:
 			fmt.Fprintf(&b, "route %s lets it in\n", r.Path)
 		default:

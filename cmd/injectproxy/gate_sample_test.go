@@ -184,3 +184,42 @@ func TestSampleIsReadAsToolsPrintIt(t *testing.T) {
 		}
 	}
 }
+
+// Whether a token could be exchanged is said as the gate would say it when it came;
+// and of an audience that may be another application's, that Entra may not.
+func TestSampleSaysWhetherItCouldBeExchanged(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	const graph = "https://graph.microsoft.com/User.Read"
+	for _, tt := range []struct {
+		name    string
+		changes map[string]any
+		route   string // what is said of it
+		problem string
+	}{
+		{"user", nil, "lets it in, and exchanges it for " + graph, ""},
+		{"6 minutes", map[string]any{"exp": now.Add(6 * time.Minute).Unix()}, "lets it in, and exchanges it for " + graph, ""},
+		{"4 minutes", map[string]any{"exp": now.Add(4 * time.Minute).Unix()}, "refuses it: The access token ends too soon", ""},
+		{"expired", map[string]any{"exp": now.Add(-2 * time.Minute).Unix()}, "would let it in, were it not for the above", "it expired at"},
+		{"application", map[string]any{"scp": nil, "roles": []string{"Job"}}, "refuses it: This MCP server is used on behalf of users, and the caller is an application", ""},
+		{"other audience", map[string]any{"aud": "api://old"}, "lets it in, and exchanges it for " + graph, `aud is "api://old": it can be exchanged only if that is another name of client_id (AADSTS50013)`},
+		{"other audience, refused", map[string]any{"aud": "api://old", "scp": "else"}, "refuses it: ", ""},
+	} {
+		cfg := sampleGate()
+		cfg.Entra.Audiences = append(cfg.Entra.Audiences, "api://old")
+		cfg.Routes[0].Roles = []string{"Job"}
+		cfg.Routes[0].OnBehalfOf = &config.GateOnBehalfOf{Scopes: []string{graph}, Federated: "workload-identity"}
+		s := inspectSample(cfg, sampleToken(now, tt.changes), now)
+		var shown strings.Builder
+		if err := s.print(&shown); err != nil || !strings.Contains(shown.String(), "\nroute /mcp "+tt.route) {
+			t.Errorf("%s: %v, %s\nwant %s", tt.name, err, shown.String(), tt.route)
+		}
+		got := ""
+		for _, p := range s.problems {
+			got += p.String()
+		}
+		if tt.problem == "" && got != "" || !strings.Contains(got, tt.problem) {
+			t.Errorf("%s: %s\nwant %s", tt.name, got, tt.problem)
+		}
+	}
+}

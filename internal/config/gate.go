@@ -80,11 +80,12 @@ type GateRoute struct {
 // and by which credential: one of Certificate, SecretFile and Federated.
 type GateOnBehalfOf struct {
 	Pos         Position
-	Scopes      []string // in full, of one API
-	Certificate string   // absolute
-	SecretFile  string   // absolute
-	Federated   string   // "managed-identity" or "workload-identity"
-	Identity    string   // client ID of a user-assigned managed identity, or ""
+	Scopes      []string  // in full, of one API
+	Certificate string    // absolute
+	Ends        time.Time // when the certificate did, as it was loaded
+	SecretFile  string    // absolute
+	Federated   string    // "managed-identity" or "workload-identity"
+	Identity    string    // client ID of a user-assigned managed identity, or ""
 	WarnConsent bool
 }
 

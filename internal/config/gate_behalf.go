@@ -16,7 +16,7 @@ func (g *Gate) onBehalfOf(t *table) *GateOnBehalfOf {
 	o := &GateOnBehalfOf{Pos: t.at()}
 	o.Scopes = g.Entra.delegated(t, "scope")
 	o.oneCredential(t)
-	o.Certificate = t.keyedCertificate("certificate")
+	o.Certificate, o.Ends = t.keyedCertificate("certificate")
 	o.SecretFile = t.clientSecret("secret_file")
 	o.Federated = t.federated("federated")
 	o.Identity = g.Entra.managed(t, "identity")

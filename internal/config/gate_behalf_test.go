@@ -59,6 +59,9 @@ func TestOnBehalfOfKeepsWhatIsWritten(t *testing.T) {
 			continue
 		}
 		o := *g.Routes[0].OnBehalfOf
+		if left := time.Until(o.Ends); (o.Certificate != "") != (left > 59*24*time.Hour) || left > 61*24*time.Hour {
+			t.Errorf("%s: it ends %s", tt.lines, o.Ends)
+		}
 		if o.Pos.Line != 11 {
 			t.Errorf("it is at line 11, and %d is named", o.Pos.Line)
 		}

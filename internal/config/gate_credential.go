@@ -60,19 +60,19 @@ func (t *table) clientSecret(key string) string {
 }
 
 // keyedCertificate reads the name of a PEM file that holds a certificate and its
-// private key.
-func (t *table) keyedCertificate(key string) string {
+// private key, and when the certificate ends.
+func (t *table) keyedCertificate(key string) (file string, ends time.Time) {
 	file, text := t.secret(key)
 	if text == "" {
-		return file
+		return file, ends
 	}
 	both, err := keyPair([]byte(text))
 	if err != nil {
 		t.errorf(t.at(key), "certificate %v", err).hint("one PEM file with both: openssl pkcs12 -in obo.pfx -out obo.pem -nodes")
-		return file
+		return file, ends
 	}
 	t.lifetime(key, both.Leaf, time.Now())
-	return file
+	return file, both.Leaf.NotAfter
 }
 
 // keyPair returns the certificate and the key of a file, if Entra takes them. The
