@@ -1,0 +1,172 @@
+package binding
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// mostWait is how long one question may take in all: waiting for a connection,
+// making one, asking, and asking once more. A request of a session that Redis does
+// not answer for is refused after it.
+const mostWait = 2 * time.Second
+
+// RedisOptions say where replicas share their sessions. URL is required.
+type RedisOptions struct {
+	URL          string      // redis://[user[:password]@]host[:port][/number], or rediss for TLS
+	PasswordFile string      // read for each connection; "": none, or the one in URL
+	TLS          *tls.Config // towards rediss; nil trusts the system's roots
+	Prefix       string      // of all keys: what the gates that share have in common, and no other
+	Log          *slog.Logger
+}
+
+// Redis is a Table in Redis, from version 5, or Valkey: all gates with the same
+// Prefix share it, and it is there after they have ended. Make one with NewRedis.
+//
+// It is bounded for each owner as Memory is, and by Redis in all. One question is
+// one script, and so nobody sees half of what another gate does. All keys have the
+// same hash tag: in a cluster they are in one place. A node of a cluster that sends
+// its clients elsewhere cannot be used.
+//
+// While Redis does not answer every method fails, and soon: see pulse.
+type Redis struct {
+	client  *redis.Client
+	scripts scripts
+	prefix  string // of keys
+	life    time.Duration
+	most    int // sessions of one owner
+	pulse   pulse
+	over    context.Context // ends with Close
+	end     context.CancelFunc
+}
+
+// NewRedis returns the Table. It asks nobody: a gate begins whether Redis answers
+// or not. The error does not show the URL, which may have a password.
+func NewRedis(o RedisOptions) (*Redis, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Redis{scripts: newScripts(), prefix: "injectproxy:{" + o.Prefix + "}:", life: mostUnused, most: mostOwned}
+	r.pulse.log, r.pulse.pause = o.Log, pause
+	r.over, r.end = context.WithCancel(context.Background())
+	client, err := r.options(o)
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	r.client = redis.NewClient(client)
+	return r, nil
+}
+
+// Close ends all connections, and what waits for one. Every method fails after it.
+func (r *Redis) Close() error {
+	r.end()
+	return r.client.Close()
+}
+
+// Shared implements [Table].
+func (*Redis) Shared() bool { return true }
+
+// Up reports whether the last question was answered; true before the first.
+func (r *Redis) Up() bool { return r.pulse.up() }
+
+// Failures returns how many questions were not answered.
+func (r *Redis) Failures() int64 { return r.pulse.failed() }
+
+// Ping asks whether Redis answers. What the error says may be shown.
+func (r *Redis) Ping(ctx context.Context) error {
+	_, err := r.ask(ctx, func(ctx context.Context) (any, error) { return r.client.Ping(ctx).Result() })
+	return err
+}
+
+// Find implements [Table].
+func (r *Redis) Find(ctx context.Context, keys ...Key) ([]Binding, error) {
+	found := make([]Binding, len(keys))
+	if len(keys) == 0 {
+		return found, nil
+	}
+	said, err := r.run(ctx, r.scripts.find, r.names(keys), r.owners(), r.life.Milliseconds())
+	if err != nil {
+		return nil, err
+	}
+	values, ok := said.([]any)
+	if !ok || len(values) != len(keys) {
+		return nil, errForeign
+	}
+	for i, v := range values {
+		if v == nil {
+			continue
+		}
+		if found[i], err = bindingOf(v); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// Bind implements [Table].
+func (r *Redis) Bind(ctx context.Context, k Key, b Binding) (Binding, error) {
+	value, err := b.value()
+	if err != nil {
+		return Binding{}, err
+	}
+	said, err := r.run(ctx, r.scripts.bind, r.names([]Key{k}), r.owners(), r.life.Milliseconds(), value, b.Owner.name(), r.most)
+	if err != nil {
+		return Binding{}, err
+	}
+	return bindingOf(said)
+}
+
+// Forget implements [Table].
+func (r *Redis) Forget(ctx context.Context, keys ...Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := r.run(ctx, r.scripts.forget, r.names(keys), r.owners())
+	return err
+}
+
+func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (any, error) {
+	return r.ask(ctx, func(ctx context.Context) (any, error) { return s.Run(ctx, r.client, keys, args...).Result() })
+}
+
+// ask puts one question, unless there has just been no answer to another.
+func (r *Redis) ask(ctx context.Context, question func(context.Context) (any, error)) (any, error) {
+	if err := r.pulse.enter(); err != nil {
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, mostWait)
+	defer cancel()
+	said, err := question(bounded)
+	if err != nil && ctx.Err() != nil {
+		r.pulse.leave() // who asked has left, which says nothing of Redis
+		return nil, ctx.Err()
+	}
+	err = explained(err)
+	r.pulse.beat(err)
+	return said, err
+}
+
+// explained is err in words for who runs the gate.
+func explained(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case elsewhere(err):
+		return errors.New("it is one of several nodes of a cluster: use a proxy in front of them, or one that is none")
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %s", mostWait)
+	}
+	return err
+}
+
+// elsewhere reports whether err sends the client to another node.
+func elsewhere(err error) bool {
+	_, moved := redis.IsMovedError(err)
+	_, ask := redis.IsAskError(err)
+	return moved || ask
+}

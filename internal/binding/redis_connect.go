@@ -1,0 +1,130 @@
+package binding
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// How connections are used. Each asks and waits for the answer: a millisecond away
+// these are tens of thousands of requests in a second.
+const (
+	mostConnections = 64
+	mostDial        = time.Second // also for a single answer
+	mostIdle        = 3 * time.Minute
+	connBuffer      = 4 << 10
+)
+
+// options are those of the library. A connection that Redis has closed is found out
+// only when it is used, which costs an attempt: all that is asked may be asked again.
+func (r *Redis) options(o RedisOptions) (*redis.Options, error) {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, errors.New("its URL is none")
+	}
+	at, db, err := addressOf(u)
+	if err != nil {
+		return nil, err
+	}
+	return &redis.Options{
+		Addr: at, DB: db, ClientName: "injectproxy",
+		Protocol: 2, DisableIdentity: true, // nothing is pushed, and old servers know no more
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+
+		Dialer:                     r.dialer(u.Scheme == "rediss", u.Hostname(), o.TLS),
+		CredentialsProviderContext: credentials(u.User, o.PasswordFile),
+
+		DialTimeout: mostDial, ReadTimeout: mostDial, WriteTimeout: mostDial, ContextTimeoutEnabled: true,
+		DialerRetries: 1, MaxRetries: 4, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 8 * time.Millisecond,
+		PoolSize: mostConnections, PoolTimeout: mostWait, PipelinePoolSize: -1, ConnMaxIdleTime: mostIdle,
+		ReadBufferSize: connBuffer, WriteBufferSize: connBuffer,
+	}, nil
+}
+
+// addressOf returns where u leads: host:port, and the number of a database.
+func addressOf(u *url.URL) (at string, db int, err error) {
+	number := strings.Trim(u.Path, "/")
+	if number != "" {
+		db, err = strconv.Atoi(number)
+	}
+	switch {
+	case u.Scheme != "redis" && u.Scheme != "rediss":
+		return "", 0, errors.New("its URL has to begin with redis:// or rediss://")
+	case u.Hostname() == "" || u.Opaque != "":
+		return "", 0, errors.New("its URL names no host")
+	case err != nil || db < 0:
+		return "", 0, errors.New("the path of its URL has to be the number of a database, or none")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", 0, errors.New("its URL has to end behind the path")
+	}
+	port := u.Port()
+	if port == "" {
+		port = "6379"
+	}
+	return net.JoinHostPort(u.Hostname(), port), db, nil
+}
+
+// dialer makes connections, also where the library does so for nobody in
+// particular, until r is closed.
+func (r *Redis) dialer(secure bool, host string, trust *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: mostDial}
+	dial := plain.DialContext
+	if secure {
+		config := &tls.Config{}
+		if trust != nil {
+			config = trust.Clone()
+		}
+		config.ServerName, config.MinVersion = host, max(config.MinVersion, tls.VersionTLS12)
+		dial = (&tls.Dialer{NetDialer: plain, Config: config}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, mostDial)
+		defer cancel()
+		defer context.AfterFunc(r.over, cancel)()
+		return dial(ctx, network, address)
+	}
+}
+
+// credentials returns what a new connection shows: the user of the URL, and the
+// password of the file as it is now.
+func credentials(user *url.Userinfo, file string) func(context.Context) (string, string, error) {
+	name, password := user.Username(), ""
+	if user != nil {
+		password, _ = user.Password()
+	}
+	return func(context.Context) (string, string, error) {
+		if file == "" {
+			return name, password, nil
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", "", fmt.Errorf("its password cannot be read: %w", err)
+		}
+		return name, string(bytes.TrimRight(b, "\r\n")), nil
+	}
+}
+
+// LibraryLog has what go-redis says by its own logger written to l, at level debug:
+// it knows one for the whole program. What matters a Redis tells by itself.
+func LibraryLog(l *slog.Logger) { redis.SetLogger(libraryLog{l}) }
+
+type libraryLog struct{ *slog.Logger }
+
+// Printf implements the logger of go-redis.
+func (l libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	if l.Enabled(ctx, slog.LevelDebug) {
+		l.DebugContext(ctx, fmt.Sprintf(format, args...), "library", "go-redis")
+	}
+}
