@@ -15,7 +15,8 @@ const (
 	Unavailable   Reason = "unavailable"   // Entra cannot be asked at the moment
 )
 
-// Refusal is why there is no token. What it says holds no secret.
+// Refusal is why there is no token. What it says holds no secret. It is not
+// changed: many may have the same one.
 type Refusal struct {
 	Reason     Reason
 	Code       int           // AADSTS code; 0: none was given
@@ -30,4 +31,18 @@ func (r *Refusal) Error() string {
 		return "the token cannot be exchanged: " + string(r.Reason)
 	}
 	return "the token cannot be exchanged: " + r.Detail
+}
+
+// Memories of refusals: a client in a loop does not have Entra asked each time.
+const (
+	refusedFor     = 10 * time.Second
+	unavailableFor = time.Second
+)
+
+// remembered is how long r is what everybody with the same token hears.
+func (r *Refusal) remembered() time.Duration {
+	if r.Reason == Unavailable {
+		return min(max(r.RetryAfter, unavailableFor), refusedFor)
+	}
+	return refusedFor
 }

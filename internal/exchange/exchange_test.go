@@ -1,0 +1,41 @@
+package exchange
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTokenIsExchangedOnceAndKept(t *testing.T) {
+	t.Parallel()
+	s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) { return grants("for-"+f.Get("assertion")[:3], 3600) }}
+	e := s.exchanger()
+	for range 3 {
+		got, err := e.Exchange(t.Context(), tenant, of("ada"))
+		wantToken(t, "for-eyJ", got, err)
+	}
+	if n := len(s.asked()); n != 1 {
+		t.Fatalf("Entra was asked %d times", n)
+	}
+	f := s.asked()[0]
+	for k, want := range map[string]string{
+		"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "requested_token_use": "on_behalf_of", "client_id": gateID,
+		"client_secret": canary, "assertion": of("ada"), "claims": `{"access_token":{"xms_cc":{"values":["cp1"]}}}`,
+	} {
+		if f.Get(k) != want {
+			t.Errorf("%s is %q, want %q", k, f.Get(k), want)
+		}
+	}
+	if !strings.HasPrefix(f.Get("scope"), scope+" ") {
+		t.Errorf("scope is %q", f.Get("scope"))
+	}
+}
+
+// clock is a time that a test moves.
+type clock struct{ now time.Time }
+
+func newClock() *clock                  { return &clock{time.Now()} }
+func (c *clock) use(o *Options)         { o.Now = func() time.Time { return c.now } }
+func (c *clock) passes(d time.Duration) { c.now = c.now.Add(d) }
