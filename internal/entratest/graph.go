@@ -88,7 +88,7 @@ func (a *Authority) filterPrincipals(r *http.Request, _ Request) (any, *Failure)
 	}
 	found := []any{}
 	for _, p := range a.principals() {
-		if m[1] != "" && slices.Contains(p.names, m[3]) || m[1] == "" && strings.EqualFold(p.app, m[4]) {
+		if slices.Contains(p.names, m[3]) || strings.EqualFold(p.app, m[4]) { // one of the two is empty
 			found = append(found, p.entity())
 		}
 	}
