@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/config"
 	"github.com/injectproxy/injectproxy/internal/gate"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
@@ -27,6 +29,7 @@ type gateway struct {
 	around   surroundings
 	keys     *verify.Verifier
 	apis     []*apiExchanger // that tokens are exchanged for
+	store    *binding.Redis  // nil: sessions are in memory
 	watch    *gateObserver
 	entra    *http.Transport
 	grace    time.Duration // how long it goes on as before when it is to end
@@ -63,6 +66,9 @@ func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
 	}
 	o := gateOptions(cfg)
 	attach(w.apis, o.Routes)
+	if err := w.openStore(&o, trust); err != nil {
+		return nil, err
+	}
 	o.TLS, o.Upstream, o.Log, o.ErrorLog = cfg.TLS, trust, s.log, telemetry.LibraryLog(s.log, "net/http")
 	o.Verify, o.Ready = w.keys.Verify, w.ready
 	o.Began, o.Answered, o.Done = w.watch.began, w.watch.answered, w.watch.done
@@ -80,8 +86,25 @@ func identityProxy(cfg *config.Gate) *config.Config {
 	return &config.Config{File: cfg.File, Upstream: cfg.Upstream}
 }
 
-// run keeps the keys fresh until ctx ends.
-func (w *gateway) run(ctx context.Context) { w.keys.Run(ctx) }
+// run keeps the keys fresh until ctx ends, and sees to what is to be told of the
+// surroundings.
+func (w *gateway) run(ctx context.Context) {
+	var watching sync.WaitGroup
+	watching.Go(func() { w.watchStore(ctx) })
+	w.keys.Run(ctx)
+	watching.Wait()
+}
+
+// close ends what serving needed. It is called after Shutdown, when run is over.
+func (w *gateway) close() {
+	for _, x := range w.apis {
+		x.Close()
+	}
+	if w.store != nil {
+		w.store.Close()
+	}
+	w.entra.CloseIdleConnections()
+}
 
 // ready reports whether new requests are wanted.
 func (w *gateway) ready() bool { return !w.draining.Load() && w.keys.Ready() }

@@ -36,6 +36,9 @@ func newGateObserver(w *gateway) *gateObserver {
 		Sessions: func() int { return w.Sessions() }, Certificate: func() time.Time { return w.CertificateExpiry() },
 		AuditErrors: w.around.audit.Errors, AuditLost: w.around.audit.Lost,
 	}
+	if w.cfg.Redis.URL != "" {
+		o.Store = w.storeState
+	}
 	o.Exchanges = exchangeResults()
 	for _, r := range w.cfg.Routes {
 		o.Routes = append(o.Routes, r.Path)

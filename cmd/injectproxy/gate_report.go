@@ -20,8 +20,9 @@ type statusGate struct {
 	URL      string         `json:"public_url"`
 	Keys     []statusKeys   `json:"keys"`
 	Routes   []statusRoute  `json:"routes"`
-	Denials  []statusDenial `json:"denials"` // since the start, the latest first
-	Sessions int            `json:"sessions"`
+	Denials  []statusDenial `json:"denials"`         // since the start, the latest first
+	Sessions int            `json:"sessions"`        // that are known here; 0 if they are in a store
+	Store    *statusStore   `json:"store,omitempty"` // that gates share their sessions in
 }
 
 // statusKeys are the keys of a tenant.
@@ -63,7 +64,7 @@ func (w *gateway) report(listen string, started time.Time) statusReport {
 		Distrusted: []distrusted{}, Sessions: []statusSession{}, SessionCounts: map[string]int64{},
 	}
 	r.Traffic.InFlight, r.Traffic.Streams = w.watch.live.inFlight()
-	r.Gate = &statusGate{URL: w.cfg.PublicURL.String(), Keys: w.keyStatus(), Denials: w.watch.denials.list(), Sessions: w.Sessions()}
+	r.Gate = &statusGate{URL: w.cfg.PublicURL.String(), Keys: w.keyStatus(), Denials: w.watch.denials.list(), Sessions: max(0, w.Sessions()), Store: w.storeStatus()}
 	r.Traffic.Sessions = r.Gate.Sessions
 	for _, route := range w.cfg.Routes {
 		s := w.routeStatus(route)
@@ -73,6 +74,7 @@ func (w *gateway) report(listen string, started time.Time) statusReport {
 	r.Problems = append(r.Problems, keyProblems(r.Gate.Keys)...)
 	r.Problems = append(r.Problems, upstreamProblems(w.Upstreams(), r.Now)...)
 	r.Problems = append(r.Problems, exchangeProblems(r.Gate.Routes, r.Now)...)
+	r.Problems = append(r.Problems, storeProblems(r.Gate.Store)...)
 	r.Problems = append(r.Problems, certificateProblems(w.CertificateExpiry(), r.Now)...)
 	r.Problems = append(r.Problems, auditProblems(w.around.audit)...)
 	return r
@@ -152,7 +154,15 @@ func (g *statusGate) print(w io.Writer, s *statusReport, now time.Time) {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\n", d.Reason, d.Count, last(now, d.Last), d.Route, quoted(d.Name))
 	}
 	t.Flush() // to a Builder: it cannot fail
-	fmt.Fprintf(w, "\n%d in flight, %d of them streams; %d sessions\n", s.Traffic.InFlight, s.Traffic.Streams, g.Sessions)
+	fmt.Fprintf(w, "\n%d in flight, %d of them streams; %s\n", s.Traffic.InFlight, s.Traffic.Streams, g.sessions())
+}
+
+// sessions says how many there are, or that they are elsewhere.
+func (g *statusGate) sessions() string {
+	if g.Store != nil {
+		return "sessions are in Redis"
+	}
+	return fmt.Sprintf("%d sessions", g.Sessions)
 }
 
 // quoted is what a client calls something, fit for a terminal.

@@ -70,7 +70,7 @@ func (w *gateway) serve(l net.Listener, started *supervisor, signals <-chan os.S
 		err := w.Shutdown(ctx)
 		stop()
 		running.Wait()
-		w.entra.CloseIdleConnections()
+		w.close()
 		return err
 	}
 	served := make(chan error, 1)

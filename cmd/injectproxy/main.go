@@ -12,6 +12,7 @@ import (
 
 	"github.com/pkg/browser"
 
+	"github.com/injectproxy/injectproxy/internal/binding"
 	"github.com/injectproxy/injectproxy/internal/collector"
 	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
@@ -42,9 +43,11 @@ func profiled(run func() int) (status int) {
 	return status
 }
 
-// libraries has what libraries say by package log's own logger written to l.
-// The Transport of net/http knows no other, and quotes what an upstream sent.
+// libraries has what libraries say by loggers of their own written to l. The
+// Transport of net/http knows none but package log's, and quotes what an upstream
+// sent.
 func libraries(l *slog.Logger) {
+	binding.LibraryLog(l)
 	log.SetFlags(0)
 	log.SetOutput(telemetry.LibraryLog(l, "net/http").Writer())
 }

@@ -10,7 +10,7 @@ export function tiles(report, requests, failures, perMinute) {
     ['Denied', count(denied), ''],
     ['Failed', count(failures), 'denied ones, too'],
     ['In flight', count(t.in_flight), t.streams ? `${count(t.streams)} stream${t.streams === 1 ? '' : 's'}` : ''],
-    ['MCP sessions', count(g.sessions), ''],
+    g.store ? ['MCP sessions', g.store.up ? 'shared' : 'unknown', 'in Redis'] : ['MCP sessions', count(g.sessions), ''],
     ['Tenants', count(g.keys.length), ''],
   ]
 }
