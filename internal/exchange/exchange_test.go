@@ -10,7 +10,7 @@ import (
 
 func TestTokenIsExchangedOnceAndKept(t *testing.T) {
 	t.Parallel()
-	s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) { return grants("for-"+f.Get("assertion")[:3], 3600) }}
+	s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) { return gives("for-"+f.Get("assertion")[:3], 3600) }}
 	e := s.exchanger()
 	for range 3 {
 		got, err := e.Exchange(t.Context(), tenant, of("ada"))

@@ -74,8 +74,8 @@ func reply(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// grants is an answer with a token.
-func grants(value string, life int) (int, string) {
+// gives is an answer with a token.
+func gives(value string, life int) (int, string) {
 	return http.StatusOK, fmt.Sprintf(`{"token_type":"Bearer","access_token":%q,"expires_in":%d,"ext_expires_in":%[2]d,"refresh_token":"refresh-%[1]s"}`, value, life)
 }
 
