@@ -15,6 +15,13 @@ const (
 	mostPiece  = 32 << 10
 )
 
+// How long a stream that the gate's end is about to end waits for what is on its way:
+// until nothing has come for so long, and if something always does, for so long.
+const (
+	lastWords     = 50 * time.Millisecond
+	mostLastWords = time.Second
+)
+
 // stream is the body of an event stream on its way to the client. It says
 // everything as soon as the upstream does, a comment when that is silent, and ends
 // cleanly when its time is over. What the upstream cuts stays cut: that is no
@@ -32,7 +39,8 @@ type stream struct {
 	err     error  // behind it
 	asked   bool   // the pump reads
 	bell    *time.Timer
-	leaving bool // draining was closed
+	leaving time.Time // when draining was closed; zero: it is not
+	quiet   time.Time // since when nothing has come, while it is leaving
 
 	more    chan struct{} // one for each read that the pump shall do
 	got     chan piece    // what came of it
@@ -100,7 +108,7 @@ func (s *stream) await() {
 			s.out = s.pending.farewell()
 		}
 		return
-	case s.leaving && s.between() && len(s.got) == 0: // what has come is passed on first
+	case s.left():
 		s.finish("the gate is draining")
 		return
 	case !s.asked:
@@ -109,26 +117,39 @@ func (s *stream) await() {
 	}
 	select {
 	case p := <-s.got:
-		s.asked = false
+		s.asked, s.quiet = false, time.Now()
 		s.out, s.err = s.place.pass(p.data, p.err != nil), p.err
 		s.pending.follow(s.out)
 		s.bell.Reset(s.rest())
 	case <-s.bell.C:
 		s.bell.Reset(s.rest())
-		if !s.opaque && !s.past() && s.place.between() {
+		if !s.opaque && s.leaving.IsZero() && !s.past() && s.place.between() {
 			s.out = []byte(comment)
 		}
 	case <-s.draining:
-		s.leaving, s.draining = true, nil
+		s.leaving, s.draining = time.Now(), nil
+		s.quiet = s.leaving
+		s.bell.Reset(s.rest())
 	}
+}
+
+// left reports whether the stream ends here because the gate does. What the upstream
+// said before is passed on first: some of it may be on its way.
+func (s *stream) left() bool {
+	return !s.leaving.IsZero() && s.between() && len(s.got) == 0 &&
+		(time.Since(s.quiet) >= lastWords || time.Since(s.leaving) >= mostLastWords)
 }
 
 // rest is how long to wait for the upstream before something else is due.
 func (s *stream) rest() time.Duration {
-	if s.until.IsZero() {
-		return silence
+	rest := silence
+	if !s.leaving.IsZero() && s.between() {
+		rest = lastWords
 	}
-	return min(silence, time.Until(s.until))
+	if !s.until.IsZero() {
+		rest = min(rest, time.Until(s.until))
+	}
+	return rest
 }
 
 func (s *stream) finish(why string) {

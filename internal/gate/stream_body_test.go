@@ -83,7 +83,7 @@ func TestDrainPassesOnFirstWhatHasCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, s := piped(t, time.Time{})
 		s.begin()
-		s.asked, s.leaving = true, true
+		s.asked, s.leaving = true, time.Now().Add(-mostLastWords)
 		s.got <- piece{data: []byte("data: 1\n\n")}
 		if got, err := io.ReadAll(s); string(got) != "data: 1\n\n" || err != nil {
 			t.Errorf("%q, %v", got, err)

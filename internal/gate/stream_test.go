@@ -304,7 +304,7 @@ func TestHeldStreamEndsBetweenEventsWhenTheGateDrains(t *testing.T) {
 		synctest.Wait() // all of it has been passed on
 		begin := time.Now()
 		close(draining)
-		if err := <-h1.end; err != io.EOF || time.Since(begin) != 0 {
+		if err := <-h1.end; err != io.EOF || time.Since(begin) != lastWords {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		say(t, midway, "\n")
@@ -312,7 +312,7 @@ func TestHeldStreamEndsBetweenEventsWhenTheGateDrains(t *testing.T) {
 			t.Error("ended within an event")
 		}
 		say(t, midway, "\n")
-		if err := <-h2.end; err != io.EOF || time.Since(begin) != 0 {
+		if err := <-h2.end; err != io.EOF || time.Since(begin) != 2*lastWords {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		say(t, call, "data: 2\n\n")
