@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/binding"
@@ -23,6 +24,7 @@ type Gate struct {
 
 	server   server
 	work     registry
+	retired  atomic.Bool   // it wants no more clients
 	draining chan struct{} // closed when Shutdown begins
 	bodies   *budget       // what bodies may hold
 	relays   chan struct{} // has an element for each request that waits for Entra's token endpoint
@@ -59,9 +61,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer g.work.leave()
+	speaks(r)
 	own := *r // stages change it
 	x := &exchange{r: &own, seen: &Request{Start: time.Now(), Method: r.Method, Path: r.URL.Path, Remote: peer(r)}}
-	out := &response{ResponseWriter: w, x: x, told: g.o.Answered}
+	out := &response{ResponseWriter: w, x: x, told: g.o.Answered, last: &g.retired}
 	x.w = out
 	x.body = newBody(out, &own)
 	defer g.finish(x, out)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type response struct {
 	http.ResponseWriter
 	x     *exchange
 	told  func(*Request) // may be nil
+	last  *atomic.Bool   // the client is to connect anew for more; nil: it need not
 	begun bool           // the header of the final answer was sent
 }
 
@@ -29,6 +31,9 @@ func (w *response) WriteHeader(status int) {
 		w.answered(status)
 		w.x.body.overtaken(w)
 		keepAbsent(w.Header(), "Content-Type", "Content-Length", "Date")
+		if w.last != nil && w.last.Load() {
+			w.Header().Set("Connection", "close") // over HTTP/2 net/http says GOAWAY
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -21,9 +21,11 @@ const (
 
 // server is what of a Gate listens.
 type server struct {
-	http  http.Server
-	pair  *pair // nil: in the clear
-	drain sync.Once
+	http   http.Server
+	pair   *pair // nil: in the clear
+	doors  listeners
+	visits visits
+	drain  sync.Once
 }
 
 // serverOf sets the server up. There is no limit on the time of an answer: it may
@@ -37,6 +39,8 @@ func (g *Gate) serverOf(o Options) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         new(http.Protocols),
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: mostStreams, WriteByteTimeout: mostStill, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		ConnContext:       s.visits.open,
+		ConnState:         s.visits.note,
 		ErrorLog:          cmp.Or(o.ErrorLog, slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)),
 
 		DisableGeneralOptionsHandler: true, // it would answer on every host
@@ -59,10 +63,16 @@ func (g *Gate) serverOf(o Options) error {
 // Serve serves what connects to l, HTTP/1.1 and HTTP/2, until Shutdown. The error
 // is [http.ErrServerClosed] then. It may be called for several listeners.
 func (g *Gate) Serve(l net.Listener) error {
-	if g.server.pair != nil {
-		return g.server.http.ServeTLS(l, "", "")
+	s := &g.server
+	l = s.doors.add(l)
+	serve := func() error { return s.http.Serve(l) }
+	if s.pair != nil {
+		serve = func() error { return s.http.ServeTLS(l, "", "") }
 	}
-	return g.server.http.Serve(l)
+	if err := serve(); !s.doors.over() {
+		return err
+	}
+	return http.ErrServerClosed
 }
 
 // CertificateExpiry is when the certificate in use ends; zero without TLS.
@@ -73,12 +83,21 @@ func (g *Gate) CertificateExpiry() time.Time {
 	return g.server.pair.expires()
 }
 
-// Shutdown stops accepting, has held streams end, lets calls in flight and
-// upgraded connections go on, and cuts those that are left when ctx ends; the error
-// is then ctx's. It returns when no goroutine of the gate is left. A further call,
-// also while the first one waits, may bring an earlier end.
+// Retire is the beginning of the end: the gate is not ready any more, and its answers
+// have clients connect anew, wherever that leads them by then. It serves all that
+// comes as before.
+func (g *Gate) Retire() { g.retired.Store(true) }
+
+// Shutdown retires the gate, stops accepting, has held streams end, lets calls in
+// flight and upgraded connections go on, and cuts those that are left when ctx ends;
+// the error is then ctx's. What comes over a connection that clients may still use is
+// served. It returns when no goroutine of the gate is left. A further call, also
+// while the first one waits, may bring an earlier end.
 func (g *Gate) Shutdown(ctx context.Context) error {
+	g.Retire()
 	g.server.drain.Do(func() { close(g.draining) })
+	g.server.doors.close()
+	g.server.visits.leave(ctx)
 	err := g.server.http.Shutdown(ctx)
 	if err != nil {
 		g.server.http.Close()
