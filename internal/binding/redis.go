@@ -1,6 +1,7 @@
 package binding
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,10 +12,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// mostWait is how long one question may take in all: waiting for a connection,
-// making one, asking, and asking once more. A request of a session that Redis does
-// not answer for is refused after it.
-const mostWait = 2 * time.Second
+// mostWait is how long Redis may take to accept a connection, and for one answer. All
+// of a question, with waiting for a connection and asking again, may take twice as
+// long: then a request of a session is refused.
+const mostWait = time.Second
 
 // RedisOptions say where replicas share their sessions. URL is required.
 type RedisOptions struct {
@@ -23,6 +24,8 @@ type RedisOptions struct {
 	TLS          *tls.Config // towards rediss; nil trusts the system's roots
 	Prefix       string      // of all keys: what the gates that share have in common, and no other
 	Log          *slog.Logger
+
+	wait time.Duration // 0: mostWait
 }
 
 // Redis is a Table in Redis, from version 5, or Valkey: all gates with the same
@@ -38,6 +41,7 @@ type Redis struct {
 	client  *redis.Client
 	scripts scripts
 	prefix  string // of keys
+	wait    time.Duration
 	life    time.Duration
 	most    int // sessions of one owner
 	pulse   pulse
@@ -51,7 +55,7 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Redis{scripts: newScripts(), prefix: "injectproxy:{" + o.Prefix + "}:", life: mostUnused, most: mostOwned}
+	r := &Redis{scripts: newScripts(), prefix: "injectproxy:{" + o.Prefix + "}:", wait: cmp.Or(o.wait, mostWait), life: mostUnused, most: mostOwned}
 	r.pulse.log, r.pulse.pause = o.Log, pause
 	r.over, r.end = context.WithCancel(context.Background())
 	client, err := r.options(o)
@@ -139,7 +143,7 @@ func (r *Redis) ask(ctx context.Context, question func(context.Context) (any, er
 	if err := r.pulse.enter(); err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, mostWait)
+	bounded, cancel := context.WithTimeout(ctx, 2*r.wait)
 	defer cancel()
 	said, err := question(bounded)
 	if err != nil && ctx.Err() != nil {
@@ -159,7 +163,7 @@ func explained(err error) error {
 	case elsewhere(err):
 		return errors.New("it is one of several nodes of a cluster: use a proxy in front of them, or one that is none")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer within %s", mostWait)
+		return errors.New("no answer in time")
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,13 +23,12 @@ import (
 // these are tens of thousands of requests in a second.
 const (
 	mostConnections = 64
-	mostDial        = time.Second // also for a single answer
 	mostIdle        = 3 * time.Minute
 	connBuffer      = 4 << 10
 )
 
-// options are those of the library. A connection that Redis has closed is found out
-// only when it is used, which costs an attempt: all that is asked may be asked again.
+// options are those of the library. It may ask again: all that is asked gets the same
+// answer then.
 func (r *Redis) options(o RedisOptions) (*redis.Options, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -46,9 +46,9 @@ func (r *Redis) options(o RedisOptions) (*redis.Options, error) {
 		Dialer:                     r.dialer(u.Scheme == "rediss", u.Hostname(), o.TLS),
 		CredentialsProviderContext: credentials(u.User, o.PasswordFile),
 
-		DialTimeout: mostDial, ReadTimeout: mostDial, WriteTimeout: mostDial, ContextTimeoutEnabled: true,
-		DialerRetries: 1, MaxRetries: 4, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 8 * time.Millisecond,
-		PoolSize: mostConnections, PoolTimeout: mostWait, PipelinePoolSize: -1, ConnMaxIdleTime: mostIdle,
+		DialTimeout: r.wait, ReadTimeout: r.wait, WriteTimeout: r.wait, ContextTimeoutEnabled: true,
+		DialerRetries: 1, MaxRetries: 2, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 8 * time.Millisecond,
+		PoolSize: mostConnections, PoolTimeout: 2 * r.wait, PipelinePoolSize: -1, ConnMaxIdleTime: mostIdle,
 		ReadBufferSize: connBuffer, WriteBufferSize: connBuffer,
 	}, nil
 }
@@ -79,7 +79,7 @@ func addressOf(u *url.URL) (at string, db int, err error) {
 // dialer makes connections, also where the library does so for nobody in
 // particular, until r is closed.
 func (r *Redis) dialer(secure bool, host string, trust *tls.Config) func(context.Context, string, string) (net.Conn, error) {
-	plain := &net.Dialer{Timeout: mostDial}
+	plain := &net.Dialer{Timeout: r.wait}
 	dial := plain.DialContext
 	if secure {
 		config := &tls.Config{}
@@ -87,14 +87,33 @@ func (r *Redis) dialer(secure bool, host string, trust *tls.Config) func(context
 			config = trust.Clone()
 		}
 		config.ServerName, config.MinVersion = host, max(config.MinVersion, tls.VersionTLS12)
-		dial = (&tls.Dialer{NetDialer: plain, Config: config}).DialContext
+		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := (&tls.Dialer{NetDialer: plain, Config: config}).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return secureConn{c.(*tls.Conn)}, nil
+		}
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, mostDial)
+		ctx, cancel := context.WithTimeout(ctx, r.wait)
 		defer cancel()
 		defer context.AfterFunc(r.over, cancel)()
 		return dial(ctx, network, address)
 	}
+}
+
+// secureConn has the library see that Redis has closed a connection before it is
+// used, which it looks for in the system's socket. Otherwise all that were idle when
+// Redis began anew would fail one question each.
+type secureConn struct{ *tls.Conn }
+
+// SyscallConn implements [syscall.Conn].
+func (c secureConn) SyscallConn() (syscall.RawConn, error) {
+	if raw, ok := c.NetConn().(syscall.Conn); ok {
+		return raw.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // credentials returns what a new connection shows: the user of the URL, and the

@@ -19,7 +19,7 @@ const (
 
 // pulse is whether Redis answers. After a question without an answer all others
 // fail at once for a pause, and then while one asks whether it does again: one that
-// hangs holds no more than those who had asked before, each for mostWait.
+// hangs holds no more than those who had asked before, each for a moment.
 type pulse struct {
 	log   *slog.Logger
 	pause time.Duration

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -22,6 +23,8 @@ type store struct {
 	socket string
 	args   []string
 	url    string
+	came   chan struct{} // has an element for each connection that came, up to a number
+	gone   chan struct{} // likewise, that is closed
 	cmd    *exec.Cmd
 	all    sync.WaitGroup // what passes bytes on
 }
@@ -35,7 +38,7 @@ func begin(t testing.TB, secure *tls.Config, args ...string) *store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &store{socket: filepath.Join(dir, "s")}
+	s := &store{socket: filepath.Join(dir, "s"), came: make(chan struct{}, 100), gone: make(chan struct{}, 100)}
 	s.args = append([]string{program(t), "--port", "0", "--unixsocket", s.socket, "--dir", dir, "--save", "", "--appendonly", "no"}, args...)
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +66,9 @@ func (s *store) serve(front net.Listener) {
 		if err != nil {
 			return
 		}
+		tell(s.came)
 		s.all.Go(func() {
+			defer tell(s.gone)
 			defer client.Close()
 			server, err := net.Dial("unix", s.socket)
 			if err != nil {
@@ -76,6 +81,13 @@ func (s *store) serve(front net.Listener) {
 			})
 			_, _ = io.Copy(client, server)
 		})
+	}
+}
+
+func tell(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // nobody asks
 	}
 }
 
@@ -108,10 +120,10 @@ func (s *store) kill() {
 }
 
 // table is a Table in s, as a gate has it. It asks a Redis that has not answered
-// again at once.
+// again at once, and waits for as long as a slow machine needs.
 func (s *store) table(t testing.TB, change ...func(*RedisOptions)) *Redis {
 	t.Helper()
-	o := RedisOptions{URL: s.url, Prefix: "gate.example"}
+	o := RedisOptions{URL: s.url, Prefix: "gate.example", wait: time.Minute}
 	for _, c := range change {
 		c(&o)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // tables runs f for each kind of Table, whose owners may have no more than most
@@ -142,7 +143,7 @@ func TestOfManyWhoBindOneSessionOneHasIt(t *testing.T) {
 	tables(t, 0, func(t *testing.T, table Table) {
 		gates := []Table{table, table}
 		if r, ok := table.(*Redis); ok {
-			other, err := NewRedis(RedisOptions{URL: "redis://" + r.client.Options().Addr, Prefix: "gate.example"})
+			other, err := NewRedis(RedisOptions{URL: "redis://" + r.client.Options().Addr, Prefix: "gate.example", wait: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

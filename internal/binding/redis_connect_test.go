@@ -1,0 +1,160 @@
+package binding
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestURLOfRedisIsReadStrictly(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"redis://host": "host:6379/0", "rediss://host:7": "host:7/0", "redis://host/": "host:6379/0", "redis://u:p@host/5": "host:6379/5",
+		"redis://[::1]": "[::1]:6379/0", "redis://[::1]:7/15": "[::1]:7/15",
+		"": "", "host:6379": "", "http://host": "", "redis:host": "", "redis://": "", "redis://:6379": "", "redis://host/a": "", "redis://host/-1": "", "redis://host/1/2": "",
+		"redis://host?db=1": "", "redis://host?": "", "redis://host#x": "", "unix:///run/redis": "", "redis://host:port": "", "redis://u:canary@host:port": "", "redis://u:canary@host/x": "",
+	} {
+		r, err := NewRedis(RedisOptions{URL: url})
+		got := ""
+		if err == nil {
+			o := r.client.Options()
+			got = o.Addr + "/" + string(rune('0'+o.DB%10))
+			if o.DB >= 10 {
+				got = o.Addr + "/15"
+			}
+			r.Close()
+		} else if strings.Contains(err.Error(), "canary") || !strings.HasPrefix(err.Error(), "redis: ") {
+			t.Errorf("%q: %v", url, err)
+		}
+		if got != want {
+			t.Errorf("%q is %q, %v; want %q", url, got, err, want)
+		}
+	}
+}
+
+// trusted is what a server shows, and who trusts it.
+func trusted(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	ts := httptest.NewTLSServer(nil)
+	t.Cleanup(ts.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(ts.Certificate())
+	return &tls.Config{Certificates: ts.TLS.Certificates}, &tls.Config{RootCAs: roots}
+}
+
+func TestRedisIsReachedByTLS(t *testing.T) {
+	t.Parallel()
+	server, client := trusted(t)
+	s := begin(t, server)
+	a := of("a", "http://u")
+	bind(t, s.table(t, func(o *RedisOptions) { o.TLS = client }), "id", a, a)
+	for name, change := range map[string]func(*RedisOptions){
+		"its certificate is not trusted": func(*RedisOptions) {},
+		"its name is another":            func(o *RedisOptions) { o.TLS, o.URL = client, strings.Replace(o.URL, "127.0.0.1", "localhost", 1) },
+		"it is asked in the clear":       func(o *RedisOptions) { o.TLS, o.URL = client, strings.Replace(o.URL, "rediss", "redis", 1) },
+		"it speaks too old a version":    func(o *RedisOptions) { o.TLS = client.Clone(); o.TLS.MinVersion = tls.VersionTLS13 + 1 },
+	} {
+		table := s.table(t, change)
+		if err := table.Ping(t.Context()); err == nil || table.Up() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if client.ServerName != "" {
+		t.Error("what it was given was changed")
+	}
+}
+
+// TestConnectionsThatRedisHasClosedAreNotUsed holds for many at once: a Redis that
+// began anew has answered none of those before.
+func TestConnectionsThatRedisHasClosedAreNotUsed(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		server, client := trusted(t)
+		if !secure {
+			server = nil
+		}
+		s := begin(t, server)
+		table := s.table(t, func(o *RedisOptions) { o.TLS = client })
+		if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 30 {
+			all.Go(func() { _ = table.Ping(t.Context()) })
+		}
+		for range 30 {
+			<-s.came
+		}
+		if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		all.Wait()
+		s.kill()
+		for range 30 {
+			<-s.gone
+		}
+		s.run(t)
+		for i := range 30 {
+			if err := table.Ping(t.Context()); err != nil {
+				t.Fatalf("TLS %v: the question %d was put to a Redis that is no more: %v", secure, i, err)
+			}
+		}
+	}
+}
+
+// TestNodeThatSendsItsClientsElsewhereIsNotUsed holds that it is said what is wrong.
+func TestNodeThatSendsItsClientsElsewhereIsNotUsed(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				for b := make([]byte, 4096); ; {
+					if _, err := c.Read(b); err != nil {
+						return
+					}
+					_, _ = io.WriteString(c, "-MOVED 5 canary:6379\r\n")
+				}
+			})
+		}
+	})
+	r, err := NewRedis(RedisOptions{URL: "redis://" + l.Addr().String(), wait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Wait()
+	defer l.Close()
+	defer r.Close()
+	if err := r.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "nodes of a cluster") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestLogOfTheLibraryIsOursAtLevelDebug(t *testing.T) {
+	t.Parallel()
+	for level, want := range map[slog.Level]string{slog.LevelInfo: "", slog.LevelDebug: "level=DEBUG msg=\"pool of 5\" library=go-redis\n"} {
+		var log bytes.Buffer
+		libraryLog{slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))}.Printf(t.Context(), "pool of %d", 5)
+		if got := log.String(); !strings.HasSuffix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", level, got)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package binding
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errNoAnswer = errors.New("no answer")
+
+// refusal is an answer of Redis that is an error.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+func (refusal) RedisError()     {}
+
+func TestRedisThatDoesNotAnswerIsLeftAloneForAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &pulse{log: slog.New(slog.DiscardHandler), pause: pause}
+		enters := func(want bool, when string) {
+			t.Helper()
+			if err := p.enter(); (err == nil) != want || err != nil && !errors.Is(err, errNoAnswer) {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+		enters(true, "at first")
+		enters(true, "beside another")
+		p.beat(errNoAnswer)
+		enters(false, "at once")
+		time.Sleep(pause - time.Millisecond)
+		enters(false, "too early")
+		time.Sleep(time.Millisecond)
+		enters(true, "one, after the pause")
+		enters(false, "beside the one")
+		time.Sleep(time.Hour)
+		enters(false, "while the one waits")
+		p.leave()
+		enters(true, "another, for the one that left")
+		p.beat(errNoAnswer)
+		enters(false, "after it failed again")
+		time.Sleep(pause)
+		enters(true, "one")
+		if p.up() || p.failed() != 2 {
+			t.Errorf("up: %v, %d failures", p.up(), p.failed())
+		}
+		p.beat(nil)
+		enters(true, "all")
+		enters(true, "again")
+		if !p.up() || p.failed() != 2 {
+			t.Errorf("up: %v, %d failures", p.up(), p.failed())
+		}
+	})
+}
+
+// TestAnswerToOneQuestionDoesNotStopOthers holds for a Redis that is full, or that
+// something else writes to.
+func TestAnswerToOneQuestionDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
+	for said, stops := range map[error]bool{
+		refusal("OOM command not allowed when used memory > 'maxmemory'."):                     false,
+		refusal("WRONGTYPE Operation against a key holding the wrong kind of value"):           false,
+		refusal("ERR Error running script: @user_script:3: WRONGTYPE Operation against a key"): false,
+		refusal("READONLY You can't write against a read only replica."):                       false,
+		refusal("NOAUTH Authentication required."):                                             true,
+		refusal("ERR max number of clients reached"):                                           true,
+		errors.New("read OOM"): true,
+	} {
+		p := &pulse{log: slog.New(slog.DiscardHandler), pause: time.Hour}
+		p.beat(said)
+		if (p.enter() != nil) != stops || p.up() || p.failed() != 1 {
+			t.Errorf("%v stops others: %v; up: %v", said, !stops, p.up())
+		}
+	}
+}
+
+func TestLogHearsOfRedisOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		p := &pulse{log: slog.New(slog.NewTextHandler(&log, nil)), pause: pause}
+		told := func(want ...string) {
+			t.Helper()
+			lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+			log.Reset()
+			if len(want) == 0 && lines[0] != "" || len(want) > 0 && len(lines) != len(want) {
+				t.Fatalf("it says %q", lines)
+			}
+			for i, w := range want {
+				if !strings.Contains(lines[i], w) {
+					t.Errorf("it says %q, want %q", lines[i], w)
+				}
+			}
+		}
+		p.beat(nil)
+		told()
+		for range 1000 {
+			p.beat(errNoAnswer)
+		}
+		told(`level=WARN msg="sessions cannot be looked up in Redis: their requests are refused" error="no answer"`)
+		time.Sleep(tellPause)
+		p.beat(errNoAnswer)
+		told("failures=1001")
+		time.Sleep(time.Second)
+		p.beat(nil)
+		p.beat(nil)
+		told("level=INFO msg=\"Redis answers again\" after=11s")
+		p.beat(errNoAnswer)
+		p.beat(nil)
+		told() // so soon
+		time.Sleep(tellPause)
+		p.beat(errNoAnswer)
+		p.beat(nil)
+		told("level=WARN", "after=0s")
+	})
+}
+
+// TestOneAsksARedisThatDoesNotAnswer holds for a table, and that who waits too long
+// is told so.
+func TestOneAsksARedisThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &Redis{pulse: pulse{log: slog.New(slog.DiscardHandler), pause: pause}, wait: mostWait}
+		hangs := func(ctx context.Context) (any, error) { <-ctx.Done(); return nil, ctx.Err() }
+		begun := time.Now()
+		if _, err := r.ask(t.Context(), hangs); err == nil || !strings.Contains(err.Error(), "no answer in time") || time.Since(begun) != 2*mostWait {
+			t.Errorf("%v after %s", err, time.Since(begun))
+		}
+		begun = time.Now()
+		if _, err := r.ask(t.Context(), hangs); err == nil || time.Since(begun) != 0 {
+			t.Errorf("%v after %s", err, time.Since(begun))
+		}
+		time.Sleep(pause)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := r.ask(ctx, hangs); !errors.Is(err, context.DeadlineExceeded) || r.Failures() != 1 {
+			t.Errorf("who leaves: %v, %d failures", err, r.Failures())
+		}
+		if _, err := r.ask(t.Context(), func(context.Context) (any, error) { return "well", nil }); err != nil || !r.Up() {
+			t.Errorf("%v", err)
+		}
+	})
+}
