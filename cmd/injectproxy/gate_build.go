@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/injectproxy/injectproxy/internal/binding"
@@ -25,15 +24,14 @@ const keysLimit = 10 * time.Second
 // gateway is a gate composed from a configuration. Its keys are loaded by run.
 type gateway struct {
 	*gate.Gate
-	cfg      *config.Gate
-	around   surroundings
-	keys     *verify.Verifier
-	apis     []*apiExchanger // that tokens are exchanged for
-	store    *binding.Redis  // nil: sessions are in memory
-	watch    *gateObserver
-	entra    *http.Transport
-	grace    time.Duration // how long it goes on as before when it is to end
-	draining atomic.Bool   // no more clients are wanted
+	cfg    *config.Gate
+	around surroundings
+	keys   *verify.Verifier
+	apis   []*apiExchanger // that tokens are exchanged for
+	store  *binding.Redis  // nil: sessions are in memory
+	watch  *gateObserver
+	entra  *http.Transport
+	grace  time.Duration // how long it goes on as before when it is to end
 }
 
 // buildGate composes a gate: configuration → keys → exchanged tokens → routes.
@@ -107,4 +105,4 @@ func (w *gateway) close() {
 }
 
 // ready reports whether new requests are wanted.
-func (w *gateway) ready() bool { return !w.draining.Load() && w.keys.Ready() }
+func (w *gateway) ready() bool { return !w.Retired() && w.keys.Ready() }

@@ -79,6 +79,15 @@ func TestGateThatIsToEndGoesOnWhileItSaysThatItIsNotReady(t *testing.T) {
 	if got := says(t, s, "echo"); got != "served" {
 		t.Errorf("in the session that was there: %s", got)
 	}
+	h1 := w.client(h.addr)
+	h1.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+	h1.Transport.(*http.Transport).Protocols = new(http.Protocols)
+	h1.Transport.(*http.Transport).Protocols.SetHTTP1(true)
+	res, err := h1.Get(gateURL + "/healthz")
+	must(t, err)
+	if res.Body.Close(); !res.Close {
+		t.Error("a client is not told to connect anew")
+	}
 	another := connectGate(t, bearing(w.client(h.addr), w.user("access_as_user"))) // over a new connection
 	if got := says(t, another, "echo"); got != "served" {
 		t.Errorf("in a new session: %s", got)

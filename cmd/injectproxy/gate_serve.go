@@ -89,7 +89,7 @@ func (w *gateway) serve(l net.Listener, started *supervisor, signals <-chan os.S
 				w.around.audit.Reopen()
 				continue
 			}
-			w.draining.Store(true)
+			w.Retire()
 			if s == os.Interrupt { // from a terminal: nobody sends clients elsewhere, and somebody waits
 				w.grace = 0
 			}

@@ -7,7 +7,7 @@ import (
 
 // ready reports whether the gate takes requests that it can serve.
 func (g *Gate) ready() bool {
-	return !g.retired.Load() && (g.o.Ready == nil || g.o.Ready())
+	return !g.Retired() && (g.o.Ready == nil || g.o.Ready())
 }
 
 // health answers whether the gate is alive, and whether it can serve: not before

@@ -88,6 +88,9 @@ func (g *Gate) CertificateExpiry() time.Time {
 // comes as before.
 func (g *Gate) Retire() { g.retired.Store(true) }
 
+// Retired reports whether Retire or Shutdown was called.
+func (g *Gate) Retired() bool { return g.retired.Load() }
+
 // Shutdown retires the gate, stops accepting, has held streams end, lets calls in
 // flight and upgraded connections go on, and cuts those that are left when ctx ends;
 // the error is then ctx's. What comes over a connection that clients may still use is
