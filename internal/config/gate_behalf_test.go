@@ -90,6 +90,7 @@ func TestMistakesOfOnBehalfOfAreNamed(t *testing.T) {
 		{scope(""), 13, "scope is empty"},
 		{scope("User.Read"), 13, `scope: number 1 does not say of which API it is [Microsoft Graph's is "https://graph.microsoft.com/User.Read"]`},
 		{scope("access_as_user"), 13, "does not say of which API it is [in full, such as"},
+		{scope("abc1.De"), 13, "does not say of which API it is [in full, such as"},
 		{scope("https://graph.microsoft.com"), 13, `names no permission [its name behind a slash, such as /User.Read, or /.default for all`},
 		{scope("https://graph.microsoft.com/"), 13, `names no permission [its name behind a slash, such as /User.Read, or /.default for all`},
 		{scope("graph.microsoft.com/User.Read"), 13, "is of neither a URI nor a GUID"},
@@ -149,6 +150,7 @@ func TestCertificateOfOnBehalfOfIsRead(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"good", good, ""},
 		{"key first", key + cert, ""},
+		{"byte order mark", "\ufeff" + good, ""},
 		{"expired", certifyRSA(t, -day), "gate.toml:13: warning: |certificate expired on 20"},
 		{"about to expire", certifyRSA(t, 13*day), "gate.toml:13: warning: |certificate expires on 20"},
 		{"no key", cert, "gate.toml:13: |certificate holds no private key, only a certificate [one PEM file with both"},
@@ -221,6 +223,7 @@ func TestConsequencesOfOnBehalfOfAreWarnedOf(t *testing.T) {
 		{`http://127.0.0.1:9000`, "http://server.example:9000", "gate.toml:7: warning: |upstream http://server.example:9000: the users' tokens of [route.on_behalf_of] travel in the clear to another machine"},
 		{"[[route]]", "audiences = [\"api://BB348f96-645d-4a2e-8c1d-000000000000\"]\n[[route]]", "gate.toml:5: warning: |a token that is for it cannot be exchanged as [route.on_behalf_of] says"},
 		{"[[route]]", "audiences = [\"https://old.corp.example/\"]\n[[route]]", ""},
+		{"[[route]]", "audiences = [\"api://58348F96-645d-4a2e-8c1d-000000000000\"]\n[[route]]", ""},
 	} {
 		text := strings.Replace(trustworthy, tt.from, tt.to, 1)
 		text = strings.Replace(text, "[route.tools]\n", "[route.tools]\nopen = {}\n", 1)
@@ -235,4 +238,15 @@ func TestConsequencesOfOnBehalfOfAreWarnedOf(t *testing.T) {
 			t.Errorf("without [route.on_behalf_of]: %s", got)
 		}
 	}
+}
+
+func TestScopeOfTheGatesOwnNameIsRefused(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(trustworthy, "[entra]\n", "[entra]\napp_id_uri = \"https://mcp.corp.example/mcp\"\n", 1) + "[route.on_behalf_of]\n" + federated
+	for _, own := range []string{"https://mcp.corp.example/mcp", "api://58348f96-645d-4a2e-8c1d-000000000000"} {
+		_, problems := loadGate(t, text+"scope = \""+own+"/access_as_user\"\n")
+		wantProblems(t, problems, "gate.toml:14: |is of the gate's own application")
+	}
+	_, problems := loadGate(t, text+"scope = \"https://mcp.corp.example/other/access_as_user\"\n")
+	wantProblems(t, problems)
 }

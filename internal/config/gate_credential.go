@@ -18,7 +18,7 @@ func (t *table) secret(key string) (file, text string) {
 		return file, ""
 	}
 	data, _, err := read(file)
-	text = strings.TrimSpace(string(data))
+	text = strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff"))
 	switch at := t.at(key); {
 	case err != nil:
 		t.errorf(at, "%s %v", t.name(key), err)

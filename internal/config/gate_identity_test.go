@@ -49,6 +49,7 @@ func TestMistakesOfIdentityHeadersAreNamed(t *testing.T) {
 		{`"-X" = "oid"`, "has other than letters"},
 		{`"X-Üser" = "oid"`, "has other than letters"},
 		{`"x-user" = "oid"` + "\n" + `"X-User" = "tid"`, `"X-User" stands there twice: case does not count`},
+		{`"X-User" = "oid"` + "\n" + `"x-user" = "tid"`, `"x-user" stands there twice: case does not count`},
 		{`"authorization" = "oid"`, `"authorization" means something else [such as "X-Forwarded-User"]`},
 		{`"Cookie" = "oid"`, "means something else"},
 		{`"HOST" = "oid"`, "means something else"},
