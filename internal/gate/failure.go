@@ -80,7 +80,8 @@ func (g *Gate) withheld(x *exchange, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	level := slog.LevelWarn
-	if x.seen.Lost { // which is told of by itself
+	own, isOwn := errors.AsType[*unfit](err)
+	if x.seen.Lost || isOwn && own.kind == sessionsUnknown.kind { // which are told of by themselves
 		level = slog.LevelDebug
 	}
 	g.o.Log.Log(x.r.Context(), level, "an answer was not passed on", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
@@ -89,7 +90,7 @@ func (g *Gate) withheld(x *exchange, err error) {
 		title: "The answer of the MCP server cannot be passed on",
 		hint:  "The log of the gate has the reason",
 	}
-	if own, ok := errors.AsType[*unfit](err); ok {
+	if isOwn {
 		said = own.answer
 	} else if why, ok := errors.AsType[hidden](err); ok {
 		said.detail, said.denied = why.Error(), deniedAnswer
