@@ -44,7 +44,7 @@ func (e *Exchanger) ask(ctx context.Context, q query) (token string, life time.D
 	if !sameUser(q.assertion, r.AccessToken) {
 		return "", 0, flawed("is a token of somebody else")
 	}
-	return r.AccessToken, time.Until(r.ExpiresOn), nil
+	return r.AccessToken, time.Until(r.ExpiresOn) - longer, nil
 }
 
 // isTenant reports whether s can stand in a path as one segment.

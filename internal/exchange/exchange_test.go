@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestTokenIsExchangedOnceAndKept(t *testing.T) {
@@ -32,10 +31,3 @@ func TestTokenIsExchangedOnceAndKept(t *testing.T) {
 		t.Errorf("scope is %q", f.Get("scope"))
 	}
 }
-
-// clock is a time that a test moves.
-type clock struct{ now time.Time }
-
-func newClock() *clock                  { return &clock{time.Now()} }
-func (c *clock) use(o *Options)         { o.Now = func() time.Time { return c.now } }
-func (c *clock) passes(d time.Duration) { c.now = c.now.Add(d) }

@@ -3,7 +3,6 @@ package exchange
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -42,16 +41,15 @@ func againQuery(tenant, assertion, refused, claims string) query {
 	}
 }
 
-// keyOf returns the key of parts, each with its length before it: no two lists of
-// parts have the same.
-func keyOf(parts ...string) (k key) {
-	h := sha256.New()
+// keyOf returns the key of parts. What is hashed is the hash of each: no two lists
+// of parts have the same.
+func keyOf(parts ...string) key {
+	var all []byte
 	for _, p := range parts {
-		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
-		h.Write([]byte(p))
+		one := sha256.Sum256([]byte(p))
+		all = append(all, one[:]...)
 	}
-	h.Sum(k[:0])
-	return k
+	return sha256.Sum256(all)
 }
 
 // answer is what a flight ends with: a token or a refusal. The zero answer is none.

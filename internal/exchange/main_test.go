@@ -33,6 +33,8 @@ type stub struct {
 	t      *testing.T
 	answer func(r *http.Request, form url.Values) (status int, body string)
 
+	place func(tenant string) string // of a tenant's endpoints; nil: where they should be
+
 	mu    sync.Mutex
 	forms []url.Values
 }
@@ -40,8 +42,11 @@ type stub struct {
 // RoundTrip implements [http.RoundTripper].
 func (s *stub) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet {
-		base := "https://" + r.URL.Host + "/" + strings.Split(r.URL.Path, "/")[1]
-		return reply(r, http.StatusOK, fmt.Sprintf(`{"issuer":"%s/v2.0","authorization_endpoint":"%[1]s/oauth2/v2.0/authorize","token_endpoint":"%[1]s/oauth2/v2.0/token"}`, base)), nil
+		tenant, place := strings.Split(r.URL.Path, "/")[1], placeOf
+		if s.place != nil {
+			place = s.place
+		}
+		return reply(r, http.StatusOK, place(tenant)), nil
 	}
 	text, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -59,6 +64,11 @@ func (s *stub) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	return reply(r, status, body), nil
+}
+
+// placeOf says where the endpoints of a tenant of the public cloud are.
+func placeOf(tenant string) string {
+	return fmt.Sprintf(`{"issuer":"%s/v2.0","authorization_endpoint":"%[1]s/oauth2/v2.0/authorize","token_endpoint":"%[1]s/oauth2/v2.0/token"}`, publicCloud+"/"+tenant)
 }
 
 func (s *stub) asked() []url.Values {
@@ -81,26 +91,32 @@ func gives(value string, life int) (int, string) {
 
 // refuses is an answer without one.
 func refuses(code int, claims string) (int, string) {
-	return http.StatusBadRequest, fmt.Sprintf(`{"error":"invalid_grant","error_description":"AADSTS%d: %s Trace ID: x","error_codes":[%[1]d],"claims":%q}`, code, canary, claims)
+	return http.StatusBadRequest, fmt.Sprintf(`{"error":"invalid_grant","error_description":"AADSTS%d: %s Trace ID: x","error_codes":[%[1]d],"claims":%[3]q}`, code, canary, claims)
 }
 
 // exchanger returns an Exchanger that asks s, with a secret.
 func (s *stub) exchanger(change ...func(*Options)) *Exchanger {
 	s.t.Helper()
-	o := Options{ClientID: gateID, Scopes: []string{scope}, Credential: Credential{SecretFile: write(s.t, "secret", canary+"\n")}, HTTP: &http.Client{Transport: s}}
+	return s.in(s.t, change...)
+}
+
+// in is exchanger for a test or a benchmark.
+func (s *stub) in(t testing.TB, change ...func(*Options)) *Exchanger {
+	t.Helper()
+	o := Options{ClientID: gateID, Scopes: []string{scope}, Credential: Credential{SecretFile: write(t, "secret", canary+"\n")}, HTTP: &http.Client{Transport: s}}
 	for _, f := range change {
 		f(&o)
 	}
 	e, err := New(o)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(e.Close)
+	t.Cleanup(e.Close)
 	return e
 }
 
 // write returns the path of a new file.
-func write(t *testing.T, name, text string) string {
+func write(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -17,6 +17,7 @@ const (
 	maxAnswer = 256 << 10 // bytes of an answer of Entra's
 	maxToken  = 64 << 10  // bytes of a token: more fits into no header
 	maxLife   = 24 * time.Hour
+	longer    = time.Hour // is what MSAL is told of a token's life: it takes none that ends within five minutes
 
 	placeFor  = time.Hour // a tenant's endpoints are where they were said to be
 	maxPlaces = 256       // tenants: those of callers whose tokens were accepted
@@ -169,7 +170,7 @@ func granted(body []byte) ([]byte, error) {
 	case g.Life <= 0:
 		return nil, flawed("does not say how long its token is good for")
 	}
-	g.Type, g.Life = "Bearer", min(g.Life, seconds(maxLife/time.Second))
+	g.Type, g.Life = "Bearer", min(g.Life, seconds(maxLife/time.Second))+seconds(longer/time.Second)
 	return json.Marshal(g)
 }
 
