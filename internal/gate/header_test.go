@@ -166,8 +166,10 @@ func TestTheCallersTokenNeverReachesTheUpstream(t *testing.T) {
 				{Path: "/judged", Allow: true, Tools: []Grant{{Pattern: "other"}}, Protocol: wire.up},
 				{Path: "/plain", Allow: true, Protocol: wire.up},
 				{Path: "/lame", Allow: true, Protocol: wire.up, Upstreams: urls(t, "http://127.0.0.1:1", url)},
+				{Path: "/behalf", Allow: true, Tools: []Grant{{Pattern: "other"}}, Protocol: wire.up, OnBehalfOf: new(bureau)},
+				{Path: "/behalf/plain", Allow: true, Protocol: wire.up, OnBehalfOf: new(bureau)},
 			}}, url).over(t, wire.down)
-			for _, path := range []string{"/judged", "/plain", "/lame", "/lame", "/lame"} {
+			for _, path := range []string{"/judged", "/plain", "/lame", "/lame", "/lame", "/behalf", "/behalf/plain"} {
 				for _, method := range []string{"POST", "GET", "DELETE"} {
 					body := ""
 					if method == "POST" {
@@ -188,7 +190,11 @@ func TestTheCallersTokenNeverReachesTheUpstream(t *testing.T) {
 					req.Header["Referer"] = []string{"https://page.example/?access_token=" + strings.ReplaceAll(canary, "-", "%2d")}
 					req.Header["Sec-Websocket-Protocol"] = []string{"mcp", "bearer." + canary}
 					res, _ := f.do(t, req)
-					if got := heard(); res.StatusCode != 200 || strings.Contains(got, canary) || !strings.Contains(got, method+" "+path) {
+					own := 0 // what the upstream is to see of that kind
+					if strings.HasPrefix(path, "/behalf") {
+						own = 1
+					}
+					if got := heard(); res.StatusCode != 200 || strings.Contains(got, canary) || strings.Count(got, "Authorization") != own || !strings.Contains(got, method+" "+path) {
 						t.Errorf("%s %s: %s, the upstream saw\n%s", method, path, res.Status, got)
 					}
 				}

@@ -67,6 +67,7 @@ func (x *exchange) refuseReadably(a answer) {
 // It panics with [http.ErrAbortHandler] if the client has left.
 func (x *exchange) keepToken(token string, err error) *onbehalf.Refusal {
 	if err != nil && x.r.Context().Err() != nil {
+		x.seen.Late = x.seen.Attempts > 0
 		panic(http.ErrAbortHandler) // there is nobody to answer
 	}
 	no, known := errors.AsType[*onbehalf.Refusal](err)
