@@ -262,8 +262,7 @@ func TestEachCredentialIsAccepted(t *testing.T) {
 	for k, v := range a.IdentityEnv() {
 		t.Setenv(k, v)
 	}
-	t.Setenv("HTTP_PROXY", "http://proxy.invalid:1") // not for what is this machine's
-	t.Setenv("MSAL_FORCE_REGION", "westeurope")      // not for what the configuration says
+	t.Setenv("MSAL_FORCE_REGION", "westeurope") // the configuration says who is asked
 	ada, _ := people()
 	for _, c := range []Credential{
 		{SecretFile: write(t, "secret", canary)},

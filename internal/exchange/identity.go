@@ -69,7 +69,7 @@ type machine struct {
 }
 
 func newMachine(id, host string) (credential, error) {
-	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConns: 4, IdleConnTimeout: time.Minute}
+	transport := nearby()
 	o := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{
 		Transport: &http.Client{Transport: transport},
 		Retry:     policy.RetryOptions{MaxRetries: 1, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second, TryTimeout: 4 * time.Second},
@@ -83,6 +83,13 @@ func newMachine(id, host string) (credential, error) {
 	}
 	m := &machine{identity: identity, scope: exchangeScope(host), turn: make(chan struct{}, 1)}
 	return federated{confidential.NewCredFromAssertionCallback(m.assertion), transport.CloseIdleConnections}, nil
+}
+
+// nearby is the way to an endpoint of this machine. The environment's proxy is not
+// on it: what asks the metadata service through one is refused there, or answered
+// with the identity of the proxy's machine.
+func nearby() *http.Transport {
+	return &http.Transport{DialContext: (&net.Dialer{Timeout: 4 * time.Second}).DialContext, MaxIdleConns: 4, IdleConnTimeout: time.Minute}
 }
 
 // exchangeScope is what the assertion is for, by the cloud that the authority is of.
