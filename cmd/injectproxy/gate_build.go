@@ -24,14 +24,15 @@ const keysLimit = 10 * time.Second
 // gateway is a gate composed from a configuration. Its keys are loaded by run.
 type gateway struct {
 	*gate.Gate
-	cfg    *config.Gate
-	around surroundings
-	keys   *verify.Verifier
-	apis   []*apiExchanger // that tokens are exchanged for
-	store  *binding.Redis  // nil: sessions are in memory
-	watch  *gateObserver
-	entra  *http.Transport
-	grace  time.Duration // how long it goes on as before when it is to end
+	cfg      *config.Gate
+	around   surroundings
+	keys     *verify.Verifier
+	apis     []*apiExchanger // that tokens are exchanged for
+	consents *consents       // to these
+	store    *binding.Redis  // nil: sessions are in memory
+	watch    *gateObserver
+	entra    *http.Transport
+	grace    time.Duration // how long it goes on as before when it is to end
 }
 
 // buildGate composes a gate: configuration → keys → exchanged tokens → routes.
@@ -62,6 +63,7 @@ func buildGate(cfg *config.Gate, s surroundings) (*gateway, error) {
 	if w.apis, err = w.newExchangers(client); err != nil {
 		return nil, err
 	}
+	w.consents = w.newConsents()
 	o := gateOptions(cfg)
 	attach(w.apis, o.Routes)
 	if err := w.openStore(&o, trust); err != nil {
@@ -89,6 +91,7 @@ func identityProxy(cfg *config.Gate) *config.Config {
 func (w *gateway) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watchStore(ctx) })
+	watching.Go(func() { w.consents.run(ctx) })
 	w.keys.Run(ctx)
 	watching.Wait()
 }

@@ -74,6 +74,7 @@ func (w *gateway) report(listen string, started time.Time) statusReport {
 	r.Problems = append(r.Problems, keyProblems(r.Gate.Keys)...)
 	r.Problems = append(r.Problems, upstreamProblems(w.Upstreams(), r.Now)...)
 	r.Problems = append(r.Problems, exchangeProblems(r.Gate.Routes, r.Now)...)
+	r.Problems = append(r.Problems, w.consents.told()...)
 	r.Problems = append(r.Problems, storeProblems(r.Gate.Store)...)
 	r.Problems = append(r.Problems, certificateProblems(w.CertificateExpiry(), r.Now)...)
 	r.Problems = append(r.Problems, auditProblems(w.around.audit)...)

@@ -13,7 +13,7 @@ import (
 // statusProblem is something that somebody should know, and what to do about it.
 type statusProblem struct {
 	Level string `json:"level"` // error: requests fail; warning: some may
-	About string `json:"about"` // configuration, team, rule, token, refusal, session, client, audit, metrics; of a gate keys, upstream, exchange, store, certificate
+	About string `json:"about"` // configuration, team, rule, token, refusal, session, client, audit, metrics; of a gate keys, upstream, exchange, consent, store, certificate
 	Text  string `json:"text"`
 	Hint  string `json:"hint,omitempty"`
 }
