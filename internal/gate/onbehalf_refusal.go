@@ -96,7 +96,7 @@ func (g *Gate) tellRefusal(x *exchange, no *onbehalf.Refusal) {
 	level, what, hint := slog.LevelDebug, "a token was not exchanged", ""
 	switch no.Reason {
 	case onbehalf.Consent:
-		level, what, hint = slog.LevelWarn, "NOBODY HAS CONSENTED to the scopes that a route needs on behalf of users: its calls fail", g.consentURL(x.caller.Tenant)
+		level, what, hint = slog.LevelWarn, "NOBODY HAS CONSENTED to the scopes that a route needs on behalf of users: its calls fail", g.consentAt(x.caller.Tenant)
 	case onbehalf.Misconfigured:
 		level, what = slog.LevelError, "tokens cannot be exchanged for the MCP server's"
 	case onbehalf.Unavailable:
@@ -118,13 +118,13 @@ func (g *Gate) tellRefusal(x *exchange, no *onbehalf.Refusal) {
 	g.o.Log.Log(x.r.Context(), level, what, attrs...)
 }
 
-// consentURL is where an administrator of the tenant consents for all its users, ""
-// if it is not known.
-func (g *Gate) consentURL(tenant string) string {
+// consentAt says where an administrator of the tenant consents for all its users, ""
+// if that is not known. The query stands by itself: the log has none of a URL.
+func (g *Gate) consentAt(tenant string) string {
 	if g.o.ClientID == "" || g.o.Authority == "" {
 		return ""
 	}
-	return "an administrator consents at " + g.o.Authority + "/" + url.PathEscape(tenant) + "/adminconsent?client_id=" + url.QueryEscape(g.o.ClientID)
+	return "an administrator consents at " + g.o.Authority + "/" + url.PathEscape(tenant) + "/adminconsent with the query client_id=" + url.QueryEscape(g.o.ClientID)
 }
 
 // seldom keeps what each request would have the log say from being said all the

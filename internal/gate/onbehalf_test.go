@@ -217,8 +217,16 @@ func TestNobodyGetsATokenForWhoIsAnonymous(t *testing.T) {
 			t.Errorf("told of %+v", done)
 		}
 	}
-	if asked, _ := office.counts(); asked != 0 {
-		t.Errorf("the bureau was asked %d times", asked)
+	p := new(picky)
+	p.least.Store(1)
+	f = stand(t, Options{Routes: []Route{{Path: "/", Mode: Optional, Allow: true, OnBehalfOf: office}}}, serve(t, p.ServeHTTP).URL)
+	req := f.request(t, "GET", "/", "")
+	req.Header.Del("Authorization")
+	if res, _ := f.do(t, req); res.StatusCode != 401 || res.Header["Www-Authenticate"] != nil {
+		t.Errorf("what the upstream says to who is anonymous became %s, %v", res.Status, res.Header)
+	}
+	if asked, again := office.counts(); asked+again != 0 {
+		t.Errorf("the bureau was asked %d times, and %d times again", asked, again)
 	}
 }
 
@@ -417,7 +425,7 @@ func TestWhatTheOperatorHasToMendIsLogged(t *testing.T) {
 			want    []string
 		}{
 			{onbehalf.Refusal{Reason: onbehalf.Consent, Code: 65001, Detail: "as Entra says"}, 2, []string{
-				"level=WARN", "NOBODY HAS CONSENTED", "route=/judged", "code=AADSTS65001", `error="as Entra says"`, "https://login.example/tenant/adminconsent?client_id=11111111-aaaa",
+				"level=WARN", "NOBODY HAS CONSENTED", "route=/judged", "code=AADSTS65001", `error="as Entra says"`, "https://login.example/tenant/adminconsent with the query client_id=11111111-aaaa",
 			}},
 			{onbehalf.Refusal{Reason: onbehalf.Misconfigured, Code: 7000215, Detail: "of the secret"}, 2, []string{"level=ERROR", "route=/judged", "AADSTS7000215", "of the secret"}},
 			{onbehalf.Refusal{Reason: onbehalf.Unavailable}, 2, []string{"level=WARN", "at the moment"}},
