@@ -180,7 +180,7 @@ func wantSeen(t *testing.T, file, old, new, want string) {
 		t.Fatalf("%s has no %q", file, old)
 	}
 	tree[file] = &fstest.MapFile{Data: []byte(strings.Replace(string(tree[file].Data), old, new, 1))}
-	found := append(wrongManifests(t, tree, path.Dir(file)), secretsIn(tree)...)
+	found := append(wrongManifests(t, tree, path.Dir(file)), secretsIn(fstest.MapFS{file: tree[file]})...)
 	if got := strings.Join(found, "\n"); !strings.Contains(got, want) {
 		t.Errorf("%q for %q in %s: what is wrong is\n%s\nwant %s", new, old, file, got, want)
 	}
