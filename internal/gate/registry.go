@@ -67,12 +67,23 @@ func (r *registry) drain(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	r.closed = true
+	busy := r.handlers > 0
 	for c := range r.conns {
 		c.Close()
 	}
 	r.mu.Unlock()
+	if !busy {
+		return nil
+	}
 	<-r.whenIdle()
 	return ctx.Err()
+}
+
+// rests reports whether no handler runs.
+func (r *registry) rests() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.handlers == 0
 }
 
 func (r *registry) whenIdle() <-chan struct{} {
