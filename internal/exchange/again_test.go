@@ -94,6 +94,24 @@ func TestRefusedTokenNeverComesBack(t *testing.T) {
 	}
 }
 
+func TestRefusedTokenIsForgottenWhateverEntraSays(t *testing.T) {
+	t.Parallel()
+	answers := []func() (int, string){
+		func() (int, string) { return gives("bad", 3600) },
+		func() (int, string) { return refuses(90033, "") },
+		func() (int, string) { return gives("good", 3600) },
+	}
+	s := &stub{t: t}
+	s.answer = func(*http.Request, url.Values) (int, string) { return answers[len(s.asked())-1]() }
+	e := s.exchanger()
+	bad, err := e.Exchange(t.Context(), tenant, of("ada"))
+	wantToken(t, "bad", bad, err)
+	_, err = e.Again(t.Context(), tenant, of("ada"), bad, claimed)
+	wantRefusal(t, Unavailable, err)
+	got, err := e.Exchange(t.Context(), tenant, of("ada"))
+	wantToken(t, "good", got, err)
+}
+
 // An API that takes no token of Entra's does not have Entra asked for each call.
 func TestAPIThatRefusesEachTokenIsNoLoop(t *testing.T) {
 	t.Parallel()

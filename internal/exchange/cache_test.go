@@ -204,6 +204,24 @@ func TestCacheStaysBoundedUnderTenThousandUsers(t *testing.T) {
 	}
 }
 
+func TestUserWhoCallsIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	m, now := newMemory(), time.Now()
+	user := func(i int) query { return plainQuery(tenant, fmt.Sprint("user-", i)) }
+	for i := range maxEntries + 1 {
+		if i == maxEntries {
+			m.look(user(0), now)
+		}
+		m.keep(user(i), "good", now.Add(time.Hour), now)
+	}
+	if a, _ := m.look(user(0), now); !a.known() {
+		t.Error("who called last is forgotten")
+	}
+	if a, _ := m.look(user(1), now); a.known() {
+		t.Error("who called first is not")
+	}
+}
+
 func TestHugeTokenIsPassedOnAndNotKept(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("x", maxKept+1)

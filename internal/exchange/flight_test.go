@@ -49,6 +49,23 @@ func TestHerdOfOneUserAsksOnce(t *testing.T) {
 	})
 }
 
+// Who found nothing, and begins after the flight of the others has landed, asks no
+// second time.
+func TestWhoBeginsLateFindsWhatLanded(t *testing.T) {
+	t.Parallel()
+	s := counting(t)
+	e := s.exchanger()
+	for _, q := range []query{plainQuery(tenant, of("ada")), againQuery(tenant, of("ada"), "token-1", claimed)} {
+		first, late := e.fly(q), e.fly(q)
+		if first != late || first.token == "" {
+			t.Errorf("first %+v, then %+v", first, late)
+		}
+	}
+	if n := len(s.asked()); n != 2 {
+		t.Errorf("Entra was asked %d times", n)
+	}
+}
+
 func TestWhoLeavesLeavesTheOthersTheirToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

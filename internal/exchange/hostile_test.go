@@ -43,7 +43,8 @@ func TestAnswersThatAreNoneGiveNoToken(t *testing.T) {
 		{"another script", 200, `{` + good + `,"access_token":"токен"}`, Misconfigured},
 		{"too large a token", 200, `{` + good + `,"access_token":"` + strings.Repeat("x", maxToken+1) + `"}`, Misconfigured},
 		{"too large an answer", 200, `{` + good + `,"access_token":"x","x":"` + strings.Repeat("x", maxAnswer) + `"}`, Misconfigured},
-		{"too large a refusal", 400, strings.Repeat(canary, maxAnswer), Misconfigured},
+		{"too large an answer, mostly blank", 200, `{` + good + `,"access_token":"x"}` + strings.Repeat(" ", maxAnswer), Misconfigured},
+		{"too large an answer that refuses", 400, strings.Repeat(canary, maxAnswer), Misconfigured},
 		{"another user's token", 200, `{` + good + `,"access_token":"` + of("bob") + `"}`, Misconfigured},
 		{"another tenant's token", 200, `{` + good + `,"access_token":"` + jwt(`{"oid":"ada","tid":"x"}`) + `"}`, Misconfigured},
 		{"a refusal without a body", 400, "", Misconfigured},
@@ -63,6 +64,9 @@ func TestAnswersThatAreNoneGiveNoToken(t *testing.T) {
 		}
 		if wantRefusal(t, tt.want, err); t.Failed() {
 			t.Fatalf("above: %s", tt.name)
+		}
+		if r := err.(*Refusal); strings.HasPrefix(tt.name, "too large an answer") != strings.Contains(r.Detail, "too large") {
+			t.Errorf("%s: %v", tt.name, r)
 		}
 		if log.Len() > 0 {
 			t.Errorf("%s: the log has %s", tt.name, log.String())
