@@ -153,6 +153,7 @@ func TestUnknownSessionsAreToldInTheBodyOfWhatIsNotRead(t *testing.T) {
 	f.sessions = table
 	table.fail("find", 1)
 	req := f.request(t, http.MethodPost, "/", callEcho)
+	req.Header.Set("Content-Type", "text/plain")
 	req.Header.Set(headerSession, "one")
 	if res, said := f.do(t, req); res.StatusCode != 503 || !strings.Contains(said, `"id":1,"error"`) || len(got) != 0 {
 		t.Errorf("%s, %s", res.Status, said)
