@@ -13,8 +13,9 @@ const (
 	// closes it. The client may have sent the next request behind an answer that did
 	// not ask it to leave, and nobody would know whether it was carried out.
 	lastWord = 250 * time.Millisecond
-	// firstWord is how long one may have said nothing at all.
-	firstWord = time.Second
+	// firstWord is how long one may have said nothing at all, its TLS handshake
+	// included: net/http has the same.
+	firstWord = 5 * time.Second
 	// lookForRest is how often a shutdown looks for connections that rest.
 	lookForRest = 20 * time.Millisecond
 )
