@@ -61,7 +61,7 @@ func TestGateThatIsKilledLosesNoSession(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	gates := []*daemon{f.gate(), f.gate()}
-	all := f.sessions(f.balance(gates...).addr, 8)
+	all := f.sessions(f.balance(gates[0].addr, gates[1].addr).addr, 8)
 	var running, before sync.WaitGroup
 	killed := make(chan struct{})
 	for _, v := range all {
@@ -163,24 +163,50 @@ func (v *visitor) once() error {
 	return err
 }
 
+// TestRollingRestartOfBothGatesFailsNoCall restarts gates of this process, which end
+// as the program does but for a shorter grace.
 func TestRollingRestartOfBothGatesFailsNoCall(t *testing.T) {
 	t.Parallel()
-	restartUnderLoad(t, 6, 1, 100*time.Millisecond)
+	f := newFleet(t)
+	restartUnderLoad(f, 6, 1, 100*time.Millisecond, func() member {
+		h := f.hold(time.Second)
+		return member{h.addr, func() {
+			h.signals <- syscall.SIGTERM
+			must(t, h.end(t))
+			h.log.wait(t, "msg=stopped", "cut_off=false")
+		}}
+	})
 }
 
-// TestManyRollingRestartsFailNoCall is the same, again and again.
+// TestManyRollingRestartsFailNoCall is the same with the real program, again and
+// again.
 func TestManyRollingRestartsFailNoCall(t *testing.T) {
 	thorough(t)
 	t.Parallel()
-	restartUnderLoad(t, 24, 4, 5*time.Millisecond)
+	f := newFleet(t)
+	restartUnderLoad(f, 24, 2, 20*time.Millisecond, func() member {
+		d := f.gate()
+		return member{d.addr, func() {
+			d.signal(syscall.SIGTERM)
+			if status := d.stopped(); status != 0 || lineWith(d.log.String(), "msg=stopped", "cut_off=false") == "" {
+				t.Errorf("a gate ended with %d:\n%s", status, d.log)
+			}
+		}}
+	})
+}
+
+// member is a gate of a fleet, and what ends it.
+type member struct {
+	addr string
+	end  func()
 }
 
 // restartUnderLoad restarts both of two gates so many times, one after the other,
 // while so many sessions make calls, each as often as that, and hold their streams.
-func restartUnderLoad(t *testing.T, sessions, times int, every time.Duration) {
-	f := newFleet(t)
-	gates := []*daemon{f.gate(), f.gate()}
-	b := f.balance(gates...)
+func restartUnderLoad(f *fleet, sessions, times int, every time.Duration, start func() member) {
+	t := f.t
+	gates := []member{start(), start()}
+	b := f.balance(gates[0].addr, gates[1].addr)
 	all := f.sessions(b.addr, sessions)
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -199,12 +225,9 @@ func restartUnderLoad(t *testing.T, sessions, times int, every time.Duration) {
 	}
 	for range times {
 		for i, old := range gates {
-			gates[i] = f.gate()
-			b.add(gates[i])
-			old.signal(syscall.SIGTERM)
-			if status := old.stopped(); status != 0 || lineWith(old.log.String(), "msg=stopped", "cut_off=false") == "" {
-				t.Errorf("a gate ended with %d:\n%s", status, old.log)
-			}
+			gates[i] = start()
+			b.add(gates[i].addr)
+			old.end()
 		}
 	}
 	close(done)

@@ -37,7 +37,7 @@ type fleet struct {
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := &fleet{store: newFleetStore(t)}
-	f.gateWorld = newGateWorld(t, "drain = \"2s\"\n[redis]\nurl = \"redis://"+f.store.front.addr+"\"", "default = \"allow\"")
+	f.gateWorld = newGateWorld(t, "drain = \"1m\"\n[redis]\nurl = \"redis://"+f.store.front.addr+"\"", "default = \"allow\"")
 	one, two, free := f.replica("one", false), f.replica("two", false), f.replica("free", true)
 	text := strings.Replace(f.read("gate.toml"), fmt.Sprintf("%q", f.upstream.URL), fmt.Sprintf("%q, %q", one, two), 1)
 	text += fmt.Sprintf("\n[[route]]\npath = \"/free\"\nupstream = [\"%s/free\"]\ndefault = \"allow\"\n", free)
@@ -185,9 +185,9 @@ type balancer struct {
 	next  int
 }
 
-func (f *fleet) balance(gates ...*daemon) *balancer {
+func (f *fleet) balance(gates ...string) *balancer {
 	f.t.Helper()
-	b := &balancer{}
+	b := &balancer{gates: gates}
 	probes := f.client("") // its address is of each request
 	probes.Transport.(*http.Transport).DialContext = nil
 	probes.Transport.(*http.Transport).TLSClientConfig.ServerName = gateHost
@@ -202,9 +202,6 @@ func (f *fleet) balance(gates ...*daemon) *balancer {
 		}
 		return nil, io.EOF
 	})
-	for _, g := range gates {
-		b.add(g)
-	}
 	return b
 }
 
@@ -218,10 +215,10 @@ func answersReady(c *http.Client, at string) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-func (b *balancer) add(d *daemon) {
+func (b *balancer) add(gate string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.gates = append(b.gates, d.addr)
+	b.gates = append(b.gates, gate)
 }
 
 // turn returns the gates in the order in which they are to be asked.
