@@ -154,7 +154,7 @@ func TestRefusalIsRememberedForAWhile(t *testing.T) {
 			ask(1)
 			got, err := e.Exchange(t.Context(), tenant, of("bob"))
 			wantToken(t, "good", got, err)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			ask(3)
 		})
 	}
