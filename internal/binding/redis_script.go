@@ -50,7 +50,7 @@ local key, value, mine, most = KEYS[1], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local had = redis.call('GET', key)
 if had then
 	local of = owner(had)
-	if of == nil or of ~= mine and of ~= '\n' then
+	if of ~= mine and of ~= '\n' then
 		return had
 	end
 	redis.call('ZREM', owners .. of, key)
