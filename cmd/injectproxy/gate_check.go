@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -13,9 +14,9 @@ import (
 
 func newGateCheckCommand(g *globals) *cobra.Command {
 	var token string
-	var asJSON bool
+	var asJSON, try bool
 	cmd := &cobra.Command{
-		Use:   "check [--token FILE]",
+		Use:   "check [--token FILE] [--try]",
 		Short: "Validate gate.toml, and say why a token would be refused",
 		Long: `check reads gate.toml and the files that it names, and prints every problem as
 FILE:LINE: what is wrong.
@@ -24,6 +25,10 @@ With --token it also decodes an access token, says which claim of it meets which
 setting, and which routes let it in. It asks nobody for keys: that Entra issued the
 token is not checked. FILE holds the token alone, or what az account
 get-access-token prints; - is standard input.
+
+With --try it also asks whom the gate will ask: Microsoft Entra ID, whether it takes
+the credentials of [route.on_behalf_of] and what was consented to, and Redis. It
+takes the place of the gate for that: run it where the gate will run.
 
 Notes on standard error say where Entra would refuse clients that sign in by the
 metadata, which is no problem of the file: others bring a token of their own; and
@@ -49,6 +54,14 @@ the gate would refuse among them.`,
 				s = inspectSample(cfg, raw, time.Now())
 				problems = append(problems, s.problems...)
 			}
+			if try && cfg != nil {
+				libraries(slog.New(slog.DiscardHandler))
+				tried, err := tryGate(cmd.Context(), cfg)
+				if err != nil {
+					return err
+				}
+				problems = append(problems, tried...)
+			}
 			switch out := cmd.OutOrStdout(); {
 			case asJSON && s != nil:
 				err = printJSON(out, sampleJSON{problemsJSON(problems), s.Claims, s.Routes})
@@ -67,6 +80,7 @@ the gate would refuse among them.`,
 		},
 	}
 	cmd.Flags().StringVar(&token, "token", "", "`file` with an access token to decode, - for standard input")
+	cmd.Flags().BoolVar(&try, "try", false, "ask Entra by the credentials of [route.on_behalf_of], and Redis")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array; with --token, an object")
 	return cmd
 }
