@@ -357,13 +357,13 @@ func TestMissingConsentIsFound(t *testing.T) {
 	t.Parallel()
 	a := newAzure(t, func(o *entratest.Options) {
 		o.Resources[1].Roles = []string{"Directory.Read.All"}
-		o.Resources = append(o.Resources, entratest.Resource{ID: clientID, Version: 2, URIs: []string{"api://costs"}, Scopes: []string{"read"}})
+		o.Resources = append(o.Resources, entratest.Resource{ID: clientID, Version: 2, URIs: []string{"api://costs"}, Scopes: []string{"read", "User.Read"}})
 	})
 	ada, bob := people()
 	graph := func(user string, scopes ...string) entratest.Consent {
 		return entratest.Consent{Resource: graphID, Scopes: scopes, User: user}
 	}
-	const mail, all, costs = "https://graph.microsoft.com/Mail.Read", "https://graph.microsoft.com/.default", "api://costs/read"
+	const mail, all, costs = "https://graph.microsoft.com/Mail.Read", "https://graph.microsoft.com/.default", "api://costs/User.Read"
 	for _, tt := range []struct {
 		name     string
 		consents []entratest.Consent
