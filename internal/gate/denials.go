@@ -9,14 +9,15 @@ const (
 	deniedNoPermission = "no-permission" // neither scopes nor roles
 	deniedScope        = "scope"
 	deniedRole         = "role"
-	deniedUnmapped     = "unmapped"    // nobody may have it
-	deniedMethod       = "method"      // of HTTP, or of the message
-	deniedMessage      = "message"     // not one that every reader reads alike
-	deniedHeader       = "header"      // contradicts the message
-	deniedApplication  = "application" // for whom nothing can be exchanged
-	deniedEnding       = "ending"      // the token is good for too short a time to be exchanged
-	deniedExchange     = "exchange"    // Request.Exchange says why there is no token for the upstream
-	deniedSession      = "session"     // unknown, or another's
+	deniedUnmapped     = "unmapped"         // nobody may have it
+	deniedMethod       = "method"           // of HTTP, or of the message
+	deniedMessage      = "message"          // not one that every reader reads alike
+	deniedHeader       = "header"           // contradicts the message
+	deniedApplication  = "application"      // for whom nothing can be exchanged
+	deniedEnding       = "ending"           // the token is good for too short a time to be exchanged
+	deniedExchange     = "exchange"         // Request.Exchange says why there is no token for the upstream
+	deniedSession      = "session"          // unknown, or another's
+	deniedUnknown      = "sessions-unknown" // nobody can tell whose the session is
 	deniedOrigin       = "origin"
 	deniedHost         = "host"
 	deniedPath         = "path"
@@ -31,6 +32,6 @@ func Denials() []string {
 	return []string{
 		deniedNoToken, deniedInvalidToken, deniedUnverifiable, deniedNoPermission, deniedScope, deniedRole, deniedUnmapped, deniedMethod,
 		deniedMessage, deniedHeader, deniedSession, deniedOrigin, deniedHost, deniedPath, deniedTooLarge, deniedBusy, deniedUpgrade, deniedAnswer,
-		deniedApplication, deniedEnding, deniedExchange,
+		deniedApplication, deniedEnding, deniedExchange, deniedUnknown,
 	}
 }

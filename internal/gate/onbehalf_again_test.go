@@ -114,6 +114,11 @@ func TestA401OfTheUpstreamIsNeverTheCallers(t *testing.T) {
 				if _, again := office.counts(); again != wantAgain {
 					t.Errorf("%s: another token was asked for %d times, want %d", protocol, again, wantAgain)
 				}
+				for _, u := range f.Upstreams() {
+					if u.InFlight != 0 {
+						t.Errorf("%s: the state is %+v", protocol, u)
+					}
+				}
 				if done := <-f.done; done.Status != 502 || done.Attempts != attempts || done.Problem == "" {
 					t.Errorf("told of %+v", done)
 				}

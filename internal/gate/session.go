@@ -119,7 +119,7 @@ func (g *Gate) join(x *exchange, m mark, b binding.Binding) bool {
 
 // sessionsUnknown is said while nobody can tell whose a session is.
 var sessionsUnknown = answer{
-	status: http.StatusServiceUnavailable, kind: "sessions-unknown", title: "Sessions cannot be looked up at the moment",
+	status: http.StatusServiceUnavailable, kind: "sessions-unknown", denied: deniedUnknown, title: "Sessions cannot be looked up at the moment",
 	hint: "Try again in a moment", retryAfter: time.Second,
 }
 
