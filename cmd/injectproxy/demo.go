@@ -29,6 +29,11 @@ through it. It prints each step and what was seen at both ends: who gets a
 token and who does not, a revoked one that is replaced, and an MCP session that
 outlives the restart of its server.
 
+Then the whole way, client, proxy, gate, server: a second MCP server stands
+behind the real gate, which exchanges the token of a user, who has signed in to
+the proxy, for one of that server's; hides a tool from them; and has the proxy
+get them another token when Conditional Access demands more.
+
 Exit status: 0 if every step held.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +52,7 @@ Exit status: 0 if every step held.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running and print a curl line to try")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave everything running and print curl lines to try")
 	return cmd
 }
 
@@ -59,6 +64,7 @@ func (w *demoWorld) demonstrate(ctx context.Context, out io.Writer) error {
 	p := newDemoPrinter(out)
 	p.line("A simulated Entra ID, an MCP server, an LLM endpoint, a share service and a web")
 	p.line("site run on this machine; between them and a client runs the real injectproxy.")
+	p.line("Another MCP server stands behind the real injectproxy gate.")
 	var failed []string
 	for i, step := range demoSteps {
 		saw, err := step.run(ctx, w)
@@ -83,8 +89,11 @@ func (w *demoWorld) demonstrate(ctx context.Context, out io.Writer) error {
 
 // printKept tells how to use what keeps running.
 func (w *demoWorld) printKept(out io.Writer) {
-	fmt.Fprintf(out, "\nStill running, until Ctrl-C. Try:\n\n  curl --proxy %s --cacert %s https://%s/shared/report.json\n\n",
-		w.proxyURL, w.caFile, w.share.authority)
+	curl := fmt.Sprintf("  curl --proxy %s --cacert %s", w.proxyURL, w.caFile)
+	fmt.Fprintf(out, "\nStill running, until Ctrl-C. Try the proxy:\n\n%s https://%s/shared/report.json\n\n", curl, w.share.authority)
+	fmt.Fprintf(out, "And with it the gate, whose gate.toml is %s:\n\n%s -H 'Content-Type: application/json'"+
+		" -H 'Accept: application/json, text/event-stream' -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"whoami\"}}' %s\n\n",
+		w.gate.cfg.File, curl, w.gateURL)
 }
 
 // demoPrinter writes the steps, in colour where a person reads them.
@@ -110,7 +119,7 @@ func (p *demoPrinter) step(n int, title string, saw []string, err error) {
 	if err != nil {
 		mark = p.wrong
 	}
-	p.line("\n%d. %-66s %s", n, title, mark)
+	p.line("\n%-69s %s", fmt.Sprintf("%d. %s", n, title), mark)
 	for _, s := range saw {
 		p.line("   %s", s)
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/injectproxy/injectproxy/internal/entratest"
 )
 
-// tokenRequests is how often Entra was asked for a token.
+// tokenRequests is how often the proxy has asked Entra for a token of its own.
 func (w *demoWorld) tokenRequests() int {
-	return w.entra.Count(entratest.Request{Endpoint: entratest.TokenEndpoint})
+	return w.entra.Count(entratest.Request{Endpoint: entratest.TokenEndpoint, Client: demoClient})
 }
 
 // stream asks the model and lets it go on only as its events arrive.

@@ -52,7 +52,7 @@ func (w *demoWorld) startProxy(o demoOptions) error {
 	}
 	w.instance, err = build(cfg, surroundings{
 		authority: authority, access: policy, listeners: []net.Addr{l.Addr()},
-		log: slog.New(slog.DiscardHandler), resolve: demoResolve,
+		log: slog.New(slog.DiscardHandler), resolve: demoResolve, notify: w.notify,
 	})
 	if err != nil {
 		l.Close()
@@ -84,6 +84,9 @@ upstream_ca    = [%q, %q]
 authority_host             = %q
 disable_instance_discovery = true
 
+[token]
+login = "auto"
+
 [audience.gateway]
 client_id = %q
 tenant    = %q
@@ -93,6 +96,11 @@ sources   = ["default"]
 resource = %q
 tenant   = %q
 sources  = ["default"]
+
+[audience.reports]
+client_id = %q
+tenant    = %q
+sources   = ["device-code"]
 
 [[rule]]
 prefix   = "https://%s/mcp"
@@ -108,8 +116,13 @@ kind     = "llm"
 prefix   = "https://%s/shared/"
 audience = "gateway"
 kind     = "share"
+
+[[rule]]
+prefix   = %q
+audience = "reports"
+kind     = "mcp"
 `, filepath.Join(w.dir, "origins.pem"), filepath.Join(w.dir, "entra.pem"), w.entra.URL(), demoAPI, demoTenant, demoModels, demoTenant,
-		w.mcp.authority, w.llm.authority, w.share.authority)
+		demoGate, demoTenant, w.mcp.authority, w.llm.authority, w.share.authority, w.gateURL)
 }
 
 // client returns an HTTP client that trusts roots and uses the proxy, if any.

@@ -27,6 +27,9 @@ var demoSteps = []demoStep{
 	{"A revoked token is replaced after one 401", stepRevoked},
 	{"Fifty requests at once share one new token", stepShared},
 	{"A lost MCP session is healed", stepHealed},
+	{"Behind a gate, a server is called on behalf of the user", stepOnBehalf},
+	{"A tool that the user has no scope for is not there", stepTools},
+	{"A Conditional Access challenge of the exchange is met on the way", stepChallenged},
 }
 
 const demoInitialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"` + demoVersion + `","capabilities":{},"clientInfo":{"name":"demo","version":"1"}}}`

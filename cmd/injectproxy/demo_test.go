@@ -39,7 +39,7 @@ func TestDemoHolds(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if !strings.Contains(out, "All 7 steps held.") || strings.Contains(out, "FAILED") {
+	if !strings.Contains(out, "All 10 steps held.") || strings.Contains(out, "FAILED") {
 		t.Errorf("output:\n%s", out)
 	}
 	if strings.Contains(out, "\x1b[") {
@@ -52,14 +52,16 @@ func TestDemoHolds(t *testing.T) {
 
 // Each step is run once in a world in which its claim is not true.
 func TestDemoFailsWhenAStepDoesNotHold(t *testing.T) {
-	replace := func(old, with string) demoOptions {
-		return demoOptions{config: func(s string) string {
+	in := func(old, with string) func(string) string {
+		return func(s string) string {
 			if !strings.Contains(s, old) {
 				t.Fatalf("the configuration has no %q:\n%s", old, s)
 			}
 			return strings.Replace(s, old, with, 1)
-		}}
+		}
 	}
+	replace := func(old, with string) demoOptions { return demoOptions{config: in(old, with)} }
+	replaceGate := func(old, with string) demoOptions { return demoOptions{gate: in(old, with)} }
 	tests := []struct {
 		name    string
 		options demoOptions
@@ -72,9 +74,13 @@ func TestDemoFailsWhenAStepDoesNotHold(t *testing.T) {
 		// The site's port is not known when the configuration is written, so a
 		// server that is in a rule takes the site's part.
 		{"the site is in a rule", demoOptions{}, func(w *demoWorld) { w.site = w.share }, "4"},
-		{"Entra replays the revoked token", demoOptions{}, func(w *demoWorld) { w.entra.ReplayTokens(true) }, "5, 6, 7"},
+		{"Entra replays the revoked token", demoOptions{}, func(w *demoWorld) { w.entra.ReplayTokens(true) }, "5, 6, 7, 10"},
 		{"one document has an audience of its own", demoOptions{config: splitAudience}, nil, "6"},
 		{"sessions are left alone", replace(`"mcp"`, "\"mcp\"\nrecover  = \"off\""), nil, "7"},
+		{"the proxy has tokens of an application alone", replace(`"device-code"`, `"default"`), nil, "8, 9, 10"},
+		{"the gate exchanges nothing", demoOptions{gate: exchangeless}, func(w *demoWorld) { w.reports.anyone = true }, "8, 10"},
+		{"the gate grants everything", replaceGate(`{ scopes = ["reports.delete"] }`, "{}"), nil, "9"},
+		{"the proxy can send no call again", replace("[token]", "[retry]\nbody_limit = \"1B\"\n[token]"), nil, "7, 10"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,7 +92,7 @@ func TestDemoFailsWhenAStepDoesNotHold(t *testing.T) {
 			if _, failed, _ := strings.Cut(err.Error(), ": "); failed != tt.failed {
 				t.Errorf("failed steps: %s, want %s\n%s", failed, tt.failed, out)
 			}
-			if strings.Contains(out, "All 7 steps held") || !strings.Contains(out, "FAILED") {
+			if strings.Contains(out, "All 10 steps held") || !strings.Contains(out, "FAILED") {
 				t.Errorf("output:\n%s", out)
 			}
 		})
@@ -108,6 +114,12 @@ audience = "other"
 `
 }
 
+// exchangeless has the gate's only route be one that is not on behalf of users.
+func exchangeless(s string) string {
+	s, _, _ = strings.Cut(s, "[route.on_behalf_of]")
+	return s
+}
+
 func TestDemoThatIsInterruptedDoesNotHold(t *testing.T) {
 	w, err := newDemoWorld(demoOptions{})
 	if err != nil {
@@ -121,7 +133,7 @@ func TestDemoThatIsInterruptedDoesNotHold(t *testing.T) {
 	}
 }
 
-func TestKeptDemoAnswersTheCurlLineItPrints(t *testing.T) {
+func TestKeptDemoAnswersTheCurlLinesItPrints(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("INJECTPROXY_REQUIRE_ALL") != "" {
 			t.Fatal(err)
@@ -135,13 +147,16 @@ func TestKeptDemoAnswersTheCurlLineItPrints(t *testing.T) {
 	defer w.close()
 	var out bytes.Buffer
 	w.printKept(&out)
-	line := regexp.MustCompile(`(?m)^ +(curl .*)$`).FindStringSubmatch(out.String())
-	if line == nil {
-		t.Fatalf("no curl line in %q", out.String())
+	lines := regexp.MustCompile(`(?m)^ +(curl .*)$`).FindAllStringSubmatch(out.String(), -1)
+	answers := []string{`{"document":"/shared/report.json"}`, `"text":"ada@demo.test"`}
+	if len(lines) != len(answers) {
+		t.Fatalf("%d curl lines in %q, want %d", len(lines), out.String(), len(answers))
 	}
-	got, err := exec.CommandContext(t.Context(), "sh", "-c", line[1]+" -sS").CombinedOutput()
-	if err != nil || !strings.Contains(string(got), `{"document":"/shared/report.json"}`) {
-		t.Errorf("%s: %v\n%s", line[1], err, got)
+	for i, line := range lines {
+		got, err := exec.CommandContext(t.Context(), "sh", "-c", line[1]+" -sS").CombinedOutput()
+		if err != nil || !strings.Contains(string(got), answers[i]) {
+			t.Errorf("%s: %v\n%s", line[1], err, got)
+		}
 	}
 	dir := w.dir
 	w.close()

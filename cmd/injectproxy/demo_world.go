@@ -25,6 +25,7 @@ const (
 // demoOptions let a test build a world in which a step does not hold.
 type demoOptions struct {
 	config func(string) string // changes the configuration before it is loaded
+	gate   func(string) string // changes the gate's
 }
 
 // demoWorld is everything that a demonstration needs, running.
@@ -39,6 +40,10 @@ type demoWorld struct {
 	events chan struct{}
 
 	sessions *demoSessions // of the MCP server
+
+	reports *demoServer // another MCP server, behind the gate
+	gate    *gateway
+	gateURL string // what clients have
 
 	instance *instance
 	served   chan error
@@ -68,6 +73,9 @@ func newDemoWorld(o demoOptions) (w *demoWorld, err error) {
 	if err := w.startServers(); err != nil {
 		return w, err
 	}
+	if err := w.startGate(o); err != nil {
+		return w, err
+	}
 	return w, w.startProxy(o)
 }
 
@@ -87,10 +95,16 @@ func (w *demoWorld) close() {
 func (w *demoWorld) startEntra() error {
 	a, err := entratest.Start(entratest.Options{
 		Tenants: []string{demoTenant},
-		Clients: []entratest.Client{{ID: demoClient, Secrets: []string{demoSecret}}},
+		Clients: []entratest.Client{
+			{ID: demoClient, Secrets: []string{demoSecret}},
+			{ID: demoGate, Secrets: []string{demoGateSecret}},
+			{ID: demoSignIns, Public: true},
+		},
 		Resources: []entratest.Resource{
 			{ID: demoAPI, Version: 2},
 			{ID: "9f3c1a52-7f0e-4c55-9d0c-6d1f0a3b7c11", URIs: []string{demoModels}, Version: 1},
+			{ID: demoGate, Version: 2, Scopes: []string{"access_as_user"}},
+			{ID: demoReports, Version: 2, Scopes: []string{"reports.read"}},
 		},
 	})
 	if err != nil {
@@ -131,7 +145,7 @@ func isolateCredentials(vars map[string]string) (restore func()) {
 	}
 }
 
-// startServers starts what the proxy stands in front of.
+// startServers starts what the proxy stands in front of, and what the gate does.
 func (w *demoWorld) startServers() error {
 	permit, err := ca.ParsePermit([]string{"demo.test"})
 	if err != nil {
@@ -147,10 +161,11 @@ func (w *demoWorld) startServers() error {
 	if err != nil {
 		return err
 	}
-	var errs [4]error
+	var errs [5]error
 	w.mcp, errs[0] = w.startServer("mcp.demo.test", demoAPI, w.serveMCP)
 	w.llm, errs[1] = w.startServer("llm.demo.test", demoModels, w.serveLLM)
 	w.share, errs[2] = w.startServer("share.demo.test", demoAPI, serveShare)
 	w.site, errs[3] = w.startServer("news.demo.test", "", serveSite)
+	w.reports, errs[4] = w.startServer("127.0.0.1", demoReports, w.serveReports)
 	return errors.Join(errs[:]...)
 }
