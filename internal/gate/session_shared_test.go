@@ -236,10 +236,13 @@ func TestEndOfASessionIsPassedOnThoughItCannotBeForgotten(t *testing.T) {
 func TestStreamWhoseSessionCannotBeNotedIsCut(t *testing.T) {
 	t.Parallel()
 	for name, fails := range map[string]struct {
-		what string
-		nth  int
-	}{"its URL": {"bind", 1}, "its ids, found": {"find", 1}, "its ids, bound": {"bind", 2}, "the second of them": {"bind", 3}} {
-		f, table := sharing(t, older(t, always("/mcp/messages/5f0c/6a1d?sessionId=a"), func(*http.Request) {}).URL)
+		at, what string
+		nth      int
+	}{
+		"its id": {"", "bind", 1}, "its URL": {"/5f0c/6a1d", "bind", 1},
+		"its ids, found": {"/5f0c/6a1d", "find", 1}, "its ids, bound": {"/5f0c/6a1d", "bind", 2}, "the second of them": {"/5f0c/6a1d", "bind", 3},
+	} {
+		f, table := sharing(t, older(t, always("/mcp/messages"+fails.at+"?sessionId=a"), func(*http.Request) {}).URL)
 		table.fail(fails.what, fails.nth)
 		h, at := f.hold(t, alice)
 		if _, err := h.said.ReadByte(); at != "" || err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
