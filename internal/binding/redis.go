@@ -158,12 +158,15 @@ func (r *Redis) ask(ctx context.Context, question func(context.Context) (any, er
 // explained is err in words for who runs the gate.
 func explained(err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, redis.Nil):
+		return err
 	case elsewhere(err):
 		return errors.New("it is one of several nodes of a cluster: use a proxy in front of them, or one that is none")
 	case errors.Is(err, context.DeadlineExceeded):
 		return errors.New("no answer in time")
+	}
+	if answer, ok := errors.AsType[redis.Error](err); ok {
+		return quotableOf(answer)
 	}
 	return err
 }
