@@ -96,6 +96,8 @@ func (c *consents) look(ctx context.Context, looks []consentLook) (open []consen
 			c.log.Warn("consent to the scopes that a route needs on behalf of users cannot be checked", "tenant", l.tenant, "routes", l.routes, "error", err)
 		case len(missing) > 0:
 			c.warn(l, strings.Join(missing, " "))
+		default:
+			c.log.Debug("the scopes that a route needs on behalf of users are consented to", "tenant", l.tenant, "routes", l.routes)
 		}
 	}
 	return open

@@ -32,7 +32,7 @@ func TestSystemdHearsThatAGateIsReadyAndThatItStops(t *testing.T) {
 // The page of a gate shows its keys and what it denied, and what a client calls
 // a tool is no markup.
 func pageShowsWhatAGateDenies(t *testing.T, browser context.Context) {
-	w := newGateWorld(t, "drain = \"0s\"\n[admin]\nlisten = \"127.0.0.1:"+freePort(t)+"\"", `scopes = ["access_as_user"]`)
+	w := newBehalfRoute(t, "drain = \"0s\"\n[admin]\nlisten = \"127.0.0.1:"+freePort(t)+"\"", "", bySecret)
 	d := w.start()
 	w.ready(d.addr)
 	page := gatePage(t, d)
@@ -46,6 +46,7 @@ func pageShowsWhatAGateDenies(t *testing.T, browser context.Context) {
 	token := w.user("access_as_user")
 	s := connectGate(t, bearing(c, token))
 	says(t, s, "echo")
+	become[bool](t, tab, `document.querySelector('#exchanges .name')?.textContent === '/mcp: ok' && document.querySelector('#exchanges .sub').textContent.includes('`+graphAPI+`/User.Read')`)
 	const hostile = `<img src=x onerror=alert(1)>`
 	call(t, bearing(c, token), "POST", gateURL+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+hostile+`"}}`), "Content-Type", "application/json")
 	become[bool](t, tab, `[...document.querySelectorAll('td.note')].some(n => n.textContent.includes('tools/call echo') && n.textContent.includes('`+testUser+`'))`)

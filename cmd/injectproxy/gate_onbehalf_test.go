@@ -34,11 +34,17 @@ var (
 const bySecret = `secret_file = "obo.secret"`
 
 // newBehalfWorld is newGateWorld with a route that calls on behalf of users, by the
-// credential that the lines say.
+// credential that the lines say, and lets them call each tool.
 func newBehalfWorld(t testing.TB, top, credential string, change ...func(*entratest.Options)) *gateWorld {
 	t.Helper()
-	const route = "scopes = [\"access_as_user\"]\ndefault = \"allow\"\n[route.on_behalf_of]\nscope = \"" + graphAPI + "/User.Read\"\n"
-	w := newGateWorld(t, top, route+credential, append([]func(*entratest.Options){func(o *entratest.Options) {
+	return newBehalfRoute(t, top, `default = "allow"`, credential, change...)
+}
+
+// newBehalfRoute is newBehalfWorld with keys of the route in place of that leave.
+func newBehalfRoute(t testing.TB, top, keys, credential string, change ...func(*entratest.Options)) *gateWorld {
+	t.Helper()
+	const table = "\nscopes = [\"access_as_user\"]\n[route.on_behalf_of]\nscope = \"" + graphAPI + "/User.Read\"\n"
+	w := newGateWorld(t, top, keys+table+credential, append([]func(*entratest.Options){func(o *entratest.Options) {
 		o.Clients = append(o.Clients, entratest.Client{ID: apiOne, Secrets: []string{testSecret}})
 		o.Resources = append(o.Resources, entratest.Graph())
 	}}, change...)...)
@@ -248,7 +254,7 @@ func TestGateSaysWhatNobodyHasConsentedToAndServes(t *testing.T) {
 	}{
 		"missing":       {reader, []entratest.Consent{}, []string{"level=WARN", "User.Read", "/adminconsent with the query client_id=" + apiOne}, false, http.StatusForbidden},
 		"may not look":  {nil, []entratest.Consent{}, []string{"level=WARN", "cannot be checked", "DelegatedPermissionGrant.Read.All"}, false, http.StatusForbidden},
-		"there":         {reader, []entratest.Consent{{Resource: graphAPI, Scopes: []string{"User.Read"}}}, nil, false, http.StatusOK},
+		"there":         {reader, []entratest.Consent{{Resource: graphAPI, Scopes: []string{"User.Read"}}}, []string{"level=DEBUG", "are consented to"}, false, http.StatusOK},
 		"not looked at": {reader, []entratest.Consent{}, nil, true, http.StatusForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +285,7 @@ func TestGateSaysWhatNobodyHasConsentedToAndServes(t *testing.T) {
 			if asked := w.entra.Count(entratest.Request{Endpoint: entratest.GraphEndpoint}); (asked == 0) != tt.silent {
 				t.Errorf("Graph was asked %d times", asked)
 			}
-			if tt.said == nil && !tt.silent && lineWith(d.log.String(), "level=WARN") != "" {
+			if tt.status == http.StatusOK && lineWith(d.log.String(), "level=WARN") != "" {
 				t.Errorf("warned:\n%s", d.log)
 			}
 		})
@@ -302,6 +308,7 @@ func TestCallersWhoseTokensAreHeldAreServedWhileEntraIsAway(t *testing.T) {
 	if r.header.Get("Retry-After") == "" {
 		t.Errorf("%v", r.header)
 	}
+	d.log.wait(t, "msg=request", "exchange=unavailable") // it is counted before
 	page := gatePage(t, d)
 	wantMetrics(t, readSeries(t, call(t, http.DefaultClient, "GET", page+"metrics", nil).body), map[string]float64{
 		`gate_exchanges_total{result="unavailable",route="/mcp"}`: 1, `gate_exchanges_total{result="policy",route="/mcp"}`: 0, `gate_exchange_requests_total{result="ok"}`: 1,
@@ -345,6 +352,8 @@ func TestNoExchangedTokenIsInWhatAGateSays(t *testing.T) {
 		said += r.body + strings.Join(r.header.Values("WWW-Authenticate"), "")
 		must(t, w.entra.SetConsents(apiOne, []entratest.Consent{})) // of the next
 	}
+	d.log.wait(t, "msg=request", "exchange=challenged") // they are counted before
+	d.log.wait(t, "msg=request", "exchange=consent")
 	page := gatePage(t, d)
 	for _, path := range []string{"metrics", "status.json"} {
 		said += call(t, http.DefaultClient, "GET", page+path, nil).body
@@ -415,6 +424,7 @@ func TestServeAnswersTheGatesClaimsChallenge(t *testing.T) {
 	if got, want := az.all("login")[0].value("--claims-challenge"), base64.StdEncoding.EncodeToString([]byte(entratest.ContextClaims("c1"))); got != want {
 		t.Errorf("signed in with the claims %q, want %q", got, want)
 	}
+	d.log.wait(t, "msg=request", "status=403")
 	if n := strings.Count(d.log.String(), "status=403"); n != 1 {
 		t.Errorf("the gate refused %d requests, want 1:\n%s", n, d.log)
 	}
