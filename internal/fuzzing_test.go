@@ -28,6 +28,8 @@ var exposed = map[string][]string{
 	"client of the gate":       {"gate/FuzzCredentials", "gate/FuzzPath", "gate/FuzzJudge", "gate/FuzzSessionNames"},
 	"browser before a sign-in": {"gate/FuzzAuthorize"},
 	"server behind the gate":   {"gate/FuzzScreen"},
+	"answers of Entra":         {"exchange/FuzzRefusal", "exchange/FuzzGranted"},
+	"what Redis has":           {"binding/FuzzBindingValue"},
 }
 
 var (
