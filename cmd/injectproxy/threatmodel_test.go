@@ -66,7 +66,7 @@ func TestThreatModelNamesTestsThatExist(t *testing.T) {
 // attackers are the sections of the threat model, from its first attacker to
 // its last word about secrets.
 var attackers = []string{
-	"Another user of the machine", "A hostile web page", "An agent that was talked into something", "A caller of the gate", "A hostile upstream",
+	"Another user of the machine", "A hostile web page", "An agent that was talked into something", "A caller of the gate", "Who reaches the Redis of the gates", "A hostile upstream",
 	"The author of a hostile team file", "A thief of the CA's directory", "Somebody in the network", "A hostile upstream proxy",
 	"A compromised dependency", "Secrets in memory",
 }
