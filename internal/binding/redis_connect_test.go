@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -84,9 +83,7 @@ func TestConnectionsThatRedisHasClosedAreNotUsed(t *testing.T) {
 		}
 		s := begin(t, server)
 		table := s.table(t, func(o *RedisOptions) { o.TLS = client })
-		if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		s.hang(t)
 		var all sync.WaitGroup
 		for range 30 {
 			all.Go(func() { _ = table.Ping(t.Context()) })
@@ -94,9 +91,7 @@ func TestConnectionsThatRedisHasClosedAreNotUsed(t *testing.T) {
 		for range 30 {
 			<-s.came
 		}
-		if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
+		s.goOn(t)
 		all.Wait()
 		s.kill()
 		for range 30 {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -223,17 +222,13 @@ func TestRedisThatHangsHoldsNobodyForLong(t *testing.T) {
 	table.pulse.pause = time.Hour
 	a := of("a", "http://u")
 	bind(t, patient, "id", a, a)
-	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	s.hang(t)
 	for range 2000 {
 		if got, err := table.Find(t.Context(), key("id")); err == nil {
 			t.Fatalf("it hangs, and says %v", got)
 		}
 	}
-	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	s.goOn(t)
 	table.pulse.mu.Lock()
 	table.pulse.next, table.pulse.pause = time.Now(), 0
 	table.pulse.mu.Unlock()

@@ -131,7 +131,7 @@ func TestAnAnswerThatIsWithheldSaysWhy(t *testing.T) {
 	}{
 		{errors.New(canary), 502, "", ""},
 		{fmt.Errorf("read: %w", hidden("a list that cannot be read")), 502, "a list that cannot be read", deniedAnswer},
-		{&unfit{sessionsUnknown}, 503, "", ""},
+		{&unfit{sessionsUnknown}, 503, "", deniedUnknown},
 	} {
 		ctx, leave := context.WithCancel(t.Context())
 		w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "http://mcp.example/", nil)
