@@ -97,8 +97,8 @@ func (r *Redis) Find(ctx context.Context, keys ...Key) ([]Binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	values, ok := said.([]any)
-	if !ok || len(values) != len(keys) {
+	values, _ := said.([]any)
+	if len(values) != len(keys) {
 		return nil, errForeign
 	}
 	for i, v := range values {

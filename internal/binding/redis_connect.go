@@ -62,7 +62,7 @@ func addressOf(u *url.URL) (at string, db int, err error) {
 	switch {
 	case u.Scheme != "redis" && u.Scheme != "rediss":
 		return "", 0, errors.New("its URL has to begin with redis:// or rediss://")
-	case u.Hostname() == "" || u.Opaque != "":
+	case u.Hostname() == "":
 		return "", 0, errors.New("its URL names no host")
 	case err != nil || db < 0:
 		return "", 0, errors.New("the path of its URL has to be the number of a database, or none")
@@ -119,10 +119,8 @@ func (c secureConn) SyscallConn() (syscall.RawConn, error) {
 // credentials returns what a new connection shows: the user of the URL, and the
 // password of the file as it is now.
 func credentials(user *url.Userinfo, file string) func(context.Context) (string, string, error) {
-	name, password := user.Username(), ""
-	if user != nil {
-		password, _ = user.Password()
-	}
+	name := user.Username()
+	password, _ := user.Password()
 	return func(context.Context) (string, string, error) {
 		if file == "" {
 			return name, password, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -55,15 +56,23 @@ func TestRedisIsReachedByTLS(t *testing.T) {
 	server, client := trusted(t)
 	s := begin(t, server)
 	a := of("a", "http://u")
-	bind(t, s.table(t, func(o *RedisOptions) { o.TLS = client }), "id", a, a)
+	table := s.table(t, func(o *RedisOptions) { o.TLS = client })
+	bind(t, table, "id", a, a)
+	if has(t, table, "id", a); len(s.came) != 1 {
+		t.Errorf("two questions took %d connections", len(s.came))
+	}
+	elsewhere := client.Clone()
+	elsewhere.ServerName = "example.com" // of which the certificate is
 	for name, change := range map[string]func(*RedisOptions){
 		"its certificate is not trusted": func(*RedisOptions) {},
 		"its name is another":            func(o *RedisOptions) { o.TLS, o.URL = client, strings.Replace(o.URL, "127.0.0.1", "localhost", 1) },
+		"its name is not the URL's":      func(o *RedisOptions) { o.TLS, o.URL = elsewhere, strings.Replace(o.URL, "127.0.0.1", "localhost", 1) },
 		"it is asked in the clear":       func(o *RedisOptions) { o.TLS, o.URL = client, strings.Replace(o.URL, "rediss", "redis", 1) },
 		"it speaks too old a version":    func(o *RedisOptions) { o.TLS = client.Clone(); o.TLS.MinVersion = tls.VersionTLS13 + 1 },
 	} {
 		table := s.table(t, change)
-		if err := table.Ping(t.Context()); err == nil || table.Up() {
+		err := table.Ping(t.Context())
+		if err == nil || table.Up() || strings.HasPrefix(name, "its") && !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -106,9 +115,10 @@ func TestConnectionsThatRedisHasClosedAreNotUsed(t *testing.T) {
 	}
 }
 
-// TestNodeThatSendsItsClientsElsewhereIsNotUsed holds that it is said what is wrong.
-func TestNodeThatSendsItsClientsElsewhereIsNotUsed(t *testing.T) {
-	t.Parallel()
+// oddRedis says one thing to whatever it is asked, and is too old for how clients begin.
+// It returns its URL.
+func oddRedis(t *testing.T, says string) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -123,23 +133,83 @@ func TestNodeThatSendsItsClientsElsewhereIsNotUsed(t *testing.T) {
 			all.Go(func() {
 				defer c.Close()
 				for b := make([]byte, 4096); ; {
-					if _, err := c.Read(b); err != nil {
+					n, err := c.Read(b)
+					if err != nil {
 						return
 					}
-					_, _ = io.WriteString(c, "-MOVED 5 canary:6379\r\n")
+					answer := says
+					switch asked := strings.ToLower(string(b[:n])); {
+					case strings.Contains(asked, "hello"):
+						answer = "-ERR unknown command\r\n"
+					case !strings.Contains(asked, "eval") && !strings.Contains(asked, "ping"):
+						answer = strings.Repeat("+OK\r\n", strings.Count("\r\n"+asked, "\r\n*"))
+					}
+					_, _ = io.WriteString(c, answer)
 				}
 			})
 		}
 	})
-	r, err := NewRedis(RedisOptions{URL: "redis://" + l.Addr().String(), wait: time.Minute})
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	return "redis://" + l.Addr().String()
+}
+
+// odd is a Table whose Redis says one thing.
+func odd(t *testing.T, says string) *Redis {
+	t.Helper()
+	r, err := NewRedis(RedisOptions{URL: oddRedis(t, says), wait: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer all.Wait()
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// TestNodeThatSendsItsClientsElsewhereIsNotUsed holds that it is said what is wrong.
+func TestNodeThatSendsItsClientsElsewhereIsNotUsed(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"MOVED", "ASK"} {
+		if err := odd(t, "-"+word+" 5 canary:6379\r\n").Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "nodes of a cluster") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+}
+
+// TestAnswerOfAnotherShapeIsNobodysSession holds that what is missing in it is not
+// taken for a session that nobody has.
+func TestAnswerOfAnotherShapeIsNobodysSession(t *testing.T) {
+	t.Parallel()
+	for _, says := range []string{"*0\r\n", "*1\r\n$-1\r\n", "*3\r\n$-1\r\n$-1\r\n$-1\r\n", "+OK\r\n", ":1\r\n"} {
+		if got, err := odd(t, says).Find(t.Context(), key("one"), key("two")); !errors.Is(err, errForeign) {
+			t.Errorf("%q is %v, %v", says, got, err)
+		}
+	}
+}
+
+// TestCloseEndsConnectionsThatAreMade holds for a Redis that says nothing: who asks
+// is not kept until the wait is over.
+func TestCloseEndsConnectionsThatAreMade(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer l.Close()
-	defer r.Close()
-	if err := r.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "nodes of a cluster") || strings.Contains(err.Error(), "canary") {
-		t.Errorf("%v", err)
+	r, err := NewRedis(RedisOptions{URL: "rediss://" + l.Addr().String(), wait: 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() { asked <- r.Ping(t.Context()) }()
+	c, err := l.Accept() // the handshake has begun
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-asked; err == nil {
+		t.Error("it was answered")
 	}
 }
 

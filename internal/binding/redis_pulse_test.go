@@ -144,5 +144,9 @@ func TestOneAsksARedisThatDoesNotAnswer(t *testing.T) {
 		if _, err := r.ask(t.Context(), func(context.Context) (any, error) { return "well", nil }); err != nil || !r.Up() {
 			t.Errorf("%v", err)
 		}
+		ctx, leave := context.WithCancel(t.Context())
+		if said, err := r.ask(ctx, func(context.Context) (any, error) { leave(); return "well", nil }); said != "well" || err != nil {
+			t.Errorf("who leaves with the answer: %v, %v", said, err)
+		}
 	})
 }

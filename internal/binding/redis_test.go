@@ -2,6 +2,7 @@ package binding
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -182,12 +183,15 @@ func TestRedisThatComesBackIsAskedAgain(t *testing.T) {
 	}
 	s.kill()
 	for range 10 {
-		if got, err := table.Find(t.Context(), key("id")); err == nil {
+		if got, err := table.Find(t.Context(), key("id")); err == nil || errors.Is(err, errForeign) {
 			t.Fatalf("nobody is there, and says %v", got)
 		}
 	}
-	if _, err := table.Bind(t.Context(), key("id"), of("b", "http://u")); err == nil || table.Forget(t.Context(), key("id")) == nil {
-		t.Error("nobody is there to write")
+	if _, err := table.Bind(t.Context(), key("id"), of("b", "http://u")); err == nil || errors.Is(err, errForeign) || table.Forget(t.Context(), key("id")) == nil {
+		t.Errorf("nobody is there to write: %v", err)
+	}
+	if found, err := table.Find(t.Context()); err != nil || len(found) != 0 || table.Forget(t.Context()) != nil {
+		t.Errorf("who asks for nothing: %v, %v", found, err)
 	}
 	if table.Up() || table.Failures() != 12 || table.Ping(t.Context()) == nil {
 		t.Errorf("%d failures", table.Failures())
@@ -266,6 +270,9 @@ func TestPasswordOfRedisIsReadForEachConnection(t *testing.T) {
 		}
 	}
 	fails("there is no file")
+	if err := table.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "its password cannot be read") {
+		t.Errorf("there is no file: %v", err)
+	}
 	write(wrong)
 	fails("it is wrong")
 	write(right + "\r\n")

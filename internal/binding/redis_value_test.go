@@ -28,6 +28,17 @@ func FuzzBindingValue(f *testing.F) {
 	})
 }
 
+func TestValueIsOfVisibleCharactersUpToABound(t *testing.T) {
+	t.Parallel()
+	const head = "1\nt\no\n"
+	longest := head + strings.Repeat("~", mostValue-len(head))
+	for value, good := range map[string]bool{longest: true, longest + "~": false, head + "!~": true, head + "\x7f": false, head + " ": false} {
+		if b, err := bindingOf(value); (err == nil) != good || good && b.Upstream != value[len(head):] {
+			t.Errorf("%.20q of %d bytes: %v", value, len(value), err)
+		}
+	}
+}
+
 func TestValueThatIsNoStringIsNobodys(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{nil, int64(1), []any{"1\nt\no\nu"}, []byte("1\nt\no\nu")} {
