@@ -29,6 +29,7 @@ type exchange struct {
 	session session  // that the request belongs to; zero: none
 
 	upstream *upstream // that answered; nil: none has
+	listens  bool      // the client merely holds the answer, a stream, open
 }
 
 // enter takes a request for a route through the stages, and then upstream.

@@ -31,7 +31,7 @@ func (w *response) WriteHeader(status int) {
 		w.answered(status)
 		w.x.body.overtaken(w)
 		keepAbsent(w.Header(), "Content-Type", "Content-Length", "Date")
-		if w.last != nil && w.last.Load() {
+		if w.last != nil && w.last.Load() || w.x.listens && w.x.r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close") // over HTTP/2 net/http says GOAWAY
 		}
 	}

@@ -26,8 +26,10 @@ func (x *exchange) until() time.Time {
 // keep has an event stream reach the client at once, stay open while nothing is
 // said, and end when the caller's token has been over for a minute. One that the
 // client merely holds open ends when the gate is about to: it can have another
-// elsewhere at once, while one that answers a call has time to. What is not answered
-// when the token ends is told so.
+// elsewhere at once, while one that answers a call has time to. Over HTTP/1 nothing is
+// served behind it: a client that sent its next call there, as the gate closes the
+// connection, would not know whether it was carried out. What is not answered when the
+// token ends is told so.
 func (g *Gate) keep(x *exchange, res *http.Response) {
 	if res.StatusCode/100 != 2 || x.r.Method == http.MethodHead || !isEventStream(res.Header) {
 		return
@@ -49,7 +51,7 @@ func (g *Gate) keep(x *exchange, res *http.Response) {
 		s.pending = pendingOf(x.message)
 	}
 	if x.r.Method == http.MethodGet {
-		s.draining = g.draining
+		s.draining, x.listens = g.draining, true
 	}
 	res.Body = s
 }

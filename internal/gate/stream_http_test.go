@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,43 @@ func TestDrainEndsHeldStreamsAndLeavesCalls(t *testing.T) {
 	call.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNothingIsServedBehindAHeldStream holds over HTTP/1, where a client could not
+// tell what became of a call that it sent as the gate closed the connection.
+func TestNothingIsServedBehindAHeldStream(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		protocol, method string
+		last             bool
+	}{{"1.1", http.MethodGet, true}, {"1.1", http.MethodPost, false}, {"h2c", http.MethodGet, false}, {"h2c", http.MethodPost, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := inside(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, "data: 1\n\n")
+			})
+			transport := f.client.Transport.(*http.Transport)
+			transport.Protocols.SetHTTP1(c.protocol == "1.1")
+			transport.Protocols.SetUnencryptedHTTP2(c.protocol == "h2c")
+			body := map[string]string{http.MethodPost: callEcho}[c.method]
+			opened := 0
+			trace := &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+				if !got.Reused {
+					opened++
+				}
+			}}
+			for range 2 {
+				req := f.request(t, c.method, "/", body)
+				if res, said := f.do(t, req.WithContext(httptrace.WithClientTrace(t.Context(), trace))); said != "data: 1\n\n" || len(res.Header["Connection"]) > 0 && c.protocol == "h2c" {
+					t.Errorf("%v: %s %q %v", c, res.Status, said, res.Header)
+				}
+				synctest.Wait()
+			}
+			if (opened == 2) != c.last {
+				t.Errorf("%v: %d connections", c, opened)
+			}
+		})
 	}
 }
 
