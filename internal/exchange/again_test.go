@@ -169,3 +169,59 @@ func TestRefusalOfTheClaimsIsRememberedForThemAlone(t *testing.T) {
 		t.Errorf("Entra was asked %d times: %s", n, fmt.Sprint(s.asked()))
 	}
 }
+
+// TestOtherClaimsAreAskedForAtOnce holds also of a token that has just been issued: it
+// was asked for with others.
+func TestOtherClaimsAreAskedForAtOnce(t *testing.T) {
+	t.Parallel()
+	s := counting(t)
+	e := s.exchanger()
+	got, err := e.Again(t.Context(), tenant, of("ada"), "refused", claimed)
+	wantToken(t, "token-1", got, err)
+	got, err = e.Again(t.Context(), tenant, of("ada"), got, `{"access_token":{"acrs":{"essential":true,"value":"c2"}}}`)
+	wantToken(t, "token-2", got, err)
+}
+
+// TestTokenThatIsOverReplacesNone holds of one that was got in place of another, too.
+func TestTokenThatIsOverReplacesNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := counting(t)
+		e := s.exchanger()
+		defer e.Close()
+		got, err := e.Exchange(t.Context(), tenant, of("ada"))
+		wantToken(t, "token-1", got, err)
+		time.Sleep(time.Hour)
+		got, err = e.Again(t.Context(), tenant, of("ada"), "refused", "")
+		wantToken(t, "token-2", got, err)
+	})
+}
+
+// TestTokenStaysWhoseClaimsSomebodyElseLacks holds while Entra refuses these claims,
+// which is asked again in a while.
+func TestTokenStaysWhoseClaimsSomebodyElseLacks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) {
+			if strings.Contains(f.Get("claims"), "nbf") {
+				return refuses(65001, "")
+			}
+			return gives("good", 3600)
+		}}
+		e := s.exchanger()
+		defer e.Close()
+		asked := 1
+		for range 3 {
+			got, err := e.Exchange(t.Context(), tenant, of("ada"))
+			wantToken(t, "good", got, err)
+			for range 2 {
+				_, err = e.Again(t.Context(), tenant, of("ada"), "another", claimed)
+				wantRefusal(t, Consent, err)
+			}
+			if asked++; len(s.asked()) != asked {
+				t.Errorf("Entra was asked %d times, want %d", len(s.asked()), asked)
+			}
+			time.Sleep(refusedFor)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTokenIsExchangedOnceAndKept(t *testing.T) {
@@ -29,5 +30,36 @@ func TestTokenIsExchangedOnceAndKept(t *testing.T) {
 	}
 	if !strings.HasPrefix(f.Get("scope"), scope+" ") {
 		t.Errorf("scope is %q", f.Get("scope"))
+	}
+}
+
+func TestOptionsThatCannotBeUsedAreRefused(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(2e9, 0)
+	usable := Options{
+		ClientID: gateID, Scopes: []string{scope}, HTTP: http.DefaultClient, Credential: Credential{SecretFile: write(t, "secret", canary)}, Now: func() time.Time { return now },
+	}
+	for authority, want := range map[string]string{
+		"": publicCloud, "https://login.example": "https://login.example", "https://login.example//": "https://login.example",
+		"http://login.example": "", "https://": "", "https:///x": "", "login.example": "", "https://login example": "", "://": "",
+	} {
+		o := usable
+		o.Authority = authority
+		e, err := New(o)
+		if (err == nil) != (want != "") || err == nil && (e.o.Authority != want || !e.o.Now().Equal(now)) {
+			t.Errorf("%q: %v", authority, err)
+		}
+		if err == nil {
+			e.Close()
+		}
+	}
+	for name, change := range map[string]func(*Options){
+		"no client": func(o *Options) { o.ClientID = "" }, "no scopes": func(o *Options) { o.Scopes = nil }, "no HTTP": func(o *Options) { o.HTTP = nil },
+	} {
+		o := usable
+		change(&o)
+		if _, err := New(o); err == nil {
+			t.Errorf("%s is taken", name)
+		}
 	}
 }

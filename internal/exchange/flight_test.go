@@ -1,11 +1,14 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -63,6 +66,17 @@ func TestWhoBeginsLateFindsWhatLanded(t *testing.T) {
 	}
 	if n := len(s.asked()); n != 2 {
 		t.Errorf("Entra was asked %d times", n)
+	}
+	s = &stub{t: t, answer: func(*http.Request, url.Values) (int, string) { return refuses(65001, "") }}
+	e = s.exchanger()
+	for _, q := range []query{plainQuery(tenant, of("ada")), againQuery(tenant, of("ada"), "token-1", claimed)} {
+		first, late := e.fly(q), e.fly(q)
+		if first != late || first.refusal == nil {
+			t.Errorf("first %+v, then %+v", first, late)
+		}
+	}
+	if n := len(s.asked()); n != 2 {
+		t.Errorf("Entra refused %d times", n)
 	}
 }
 
@@ -146,6 +160,111 @@ func TestTooManyExchangesAreTurnedAway(t *testing.T) {
 	})
 }
 
+// TestWhoWaitsForATurnInVainIsToldToComeBack holds that Entra hears nothing of it, and
+// that who needs no turn does not wait for one.
+func TestWhoWaitsForATurnInVainIsToldToComeBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) {
+			if f.Get("assertion") == of("eve") {
+				return refuses(65001, "")
+			}
+			return gives("good", 3600)
+		}}
+		e := s.exchanger()
+		defer e.Close()
+		exchange := func(user string) (time.Duration, error) {
+			began := time.Now()
+			_, err := e.Exchange(t.Context(), tenant, of(user))
+			return time.Since(began), err
+		}
+		_, _ = exchange("bob")
+		_, _ = exchange("eve")
+		if err := e.slots.Acquire(t.Context(), atOnce); err != nil {
+			t.Fatal(err)
+		}
+		if took, err := exchange("bob"); took != 0 || err != nil {
+			t.Errorf("who has a token: %v after %s", err, took)
+		}
+		took, err := exchange("eve")
+		if wantRefusal(t, Consent, err); took != 0 {
+			t.Errorf("who was refused waits for %s", took)
+		}
+		began := time.Now()
+		got, err := e.Again(t.Context(), tenant, of("bob"), "another", "")
+		if wantToken(t, "good", got, err); time.Since(began) != 0 {
+			t.Errorf("who has another token waits for %s", time.Since(began))
+		}
+		took, err = exchange("ada")
+		if r := wantRefusal(t, Unavailable, err); took != limit || r.RetryAfter != time.Second {
+			t.Errorf("after %s, to come back after %s", took, r.RetryAfter)
+		}
+		if n := len(s.asked()); n != 2 {
+			t.Errorf("Entra was asked %d times", n)
+		}
+		e.slots.Release(atOnce)
+		if took, err := exchange("ada"); took != 0 || err != nil {
+			t.Errorf("afterwards: %v after %s", err, took)
+		}
+	})
+}
+
+// TestPanicOfAnExchangeIsARefusal holds for a flaw of the library, also where nobody
+// reads a log.
+func TestPanicOfAnExchangeIsARefusal(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	for _, l := range []*slog.Logger{nil, slog.New(slog.NewTextHandler(&log, nil))} {
+		s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) {
+			if f.Get("assertion") == of("ada") {
+				panic("of " + canary)
+			}
+			return gives("good", 3600)
+		}}
+		e := s.exchanger(func(o *Options) { o.Log = l })
+		for range 2 {
+			_, err := e.Exchange(t.Context(), tenant, of("ada"))
+			wantRefusal(t, Misconfigured, err)
+		}
+		got, err := e.Exchange(t.Context(), tenant, of("bob"))
+		wantToken(t, "good", got, err)
+		if !e.slots.TryAcquire(atOnce) {
+			t.Error("a turn was not given back")
+		}
+	}
+	if said := log.String(); strings.Count(said, "level=ERROR") != 1 || !strings.Contains(said, "panicked") || strings.Contains(said, canary) {
+		t.Errorf("said %s", said)
+	}
+}
+
+// closable tells that it was closed.
+type closable struct {
+	credential
+	closed int
+}
+
+func (c *closable) close() { c.closed++ }
+
+func TestCloseWaitsForWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &stub{t: t, answer: func(r *http.Request, _ url.Values) (int, string) {
+			<-r.Context().Done()
+			time.Sleep(time.Minute)
+			return 0, ""
+		}}
+		e := s.exchanger()
+		c := &closable{credential: e.credential}
+		e.credential = c
+		go func() { _, _ = e.Exchange(t.Context(), tenant, of("ada")) }()
+		synctest.Wait()
+		began := time.Now()
+		if e.Close(); time.Since(began) != time.Minute || c.closed != 1 {
+			t.Errorf("it ended after %s, with the credential closed %d times", time.Since(began), c.closed)
+		}
+	})
+}
+
 func TestCloseEndsWhatIsAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,7 +283,9 @@ func TestCloseEndsWhatIsAsked(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 		_, err := e.Exchange(t.Context(), tenant, of("bob"))
-		wantRefusal(t, Unavailable, err)
+		if r := wantRefusal(t, Unavailable, err); !strings.Contains(r.Detail, "ending") {
+			t.Errorf("behind the end: %v", r)
+		}
 		if n := len(s.asked()); n != 1 {
 			t.Errorf("Entra was asked %d times", n)
 		}
