@@ -14,11 +14,11 @@ import (
 // mostEndpoint is how many bytes of the first event of a stream are looked at.
 const mostEndpoint = 16 << 10
 
-// Why a stream is cut: its server gave it the session of another caller, or one
-// that gates which share their sessions cannot tell from what is none.
+// Why a stream is cut: its server gave it the session of another caller, or one by
+// a URL that gates which share their sessions do not know for one.
 var (
 	errShared = errors.New("the upstream gave the session of another caller")
-	errNoID   = errors.New("the upstream has messages sent to a URL without an id")
+	errNoID   = errors.New("the upstream has messages sent to a URL without an id that is known as one")
 )
 
 // watchEndpoint has the session that a stream begins belong to the caller. In the
@@ -42,10 +42,13 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 	if !ok {
 		return func() {}, nil
 	}
-	if g.sessions.Shared() && !g.hasID(x.r, at) {
-		g.o.Log.Error("the upstream has messages sent to a URL without an id: gates that share their sessions cannot tell whose they are",
-			"route", x.route.Path, "upstream", x.upstream.url.Host)
-		return nil, errNoID
+	if g.sessions.Shared() {
+		if !hasID(x.r, at) {
+			g.o.Log.Error("the upstream has messages sent to a URL without a sessionId: gates that share their sessions cannot tell whose they are",
+				"route", x.route.Path, "upstream", x.upstream.url.Host)
+			return nil, errNoID
+		}
+		ids = nil
 	}
 	mine, err := g.take(x, key)
 	switch {
@@ -65,15 +68,15 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 	return end, nil
 }
 
-// hasID reports whether the URL at, as the answer to r says it, has what makes a
-// request to it one of a session for every gate.
-func (g *Gate) hasID(r *http.Request, at string) bool {
+// hasID reports whether the URL at, as the answer to r says it, has an id that every
+// gate knows as one.
+func hasID(r *http.Request, at string) bool {
 	u, err := r.URL.Parse(at)
 	if err != nil {
 		return false
 	}
 	id, ok := queryID(u.RawQuery)
-	return ok && id != "" || len(g.idsIn(u)) > 0
+	return ok && id != ""
 }
 
 // takeParts binds what may be the ids in a URL to the caller, and returns what it

@@ -9,13 +9,14 @@ import (
 	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
-// mostMarks is how much of one request may name a session where to look that up
-// is work for all gates.
-const mostMarks = 64
-
 // marks returns what names a session in the request, false if that can be read in
 // more than one way. An id in the query of what may be a message has to be known:
 // a server that knows it acts for its caller.
+//
+// Gates that share their sessions know them by that and by the header alone: what
+// merely looks like an id is in many URLs, which are to be served whatever becomes of
+// what is shared. In turn every request that may do something needs an id that is
+// known, and not messages alone: what was shared may be lost while servers go on.
 func (g *Gate) marks(x *exchange) (all []mark, ok bool) {
 	id, ok := headerID(x.r.Header)
 	if !ok {
@@ -28,10 +29,12 @@ func (g *Gate) marks(x *exchange) (all []mark, ok bool) {
 		return nil, false
 	}
 	if id != "" {
-		all = append(all, mark{key: binding.KeyOf(byQuery, "", id), must: x.mayCall()})
+		all = append(all, mark{key: binding.KeyOf(byQuery, "", id), must: x.mayCall() || g.sessions.Shared() && x.acts()})
 	}
-	all = append(all, g.endpointMarks(x)...)
-	return all, len(all) <= mostMarks || !g.sessions.Shared()
+	if !g.sessions.Shared() {
+		all = append(all, g.endpointMarks(x)...)
+	}
+	return all, true
 }
 
 func keysOf(marks []mark) []binding.Key {
@@ -57,20 +60,13 @@ func (x *exchange) acts() bool {
 }
 
 // endpointMarks are what names a session of the older transport in the URL, beside
-// an id that is known as such. Where gates share their sessions a URL without
-// anything like an id names none: most requests have such a one, and they are not
-// to depend on what the gates share.
+// an id that is known as such.
 func (g *Gate) endpointMarks(x *exchange) (all []mark) {
 	if !x.acts() {
 		return nil
 	}
-	u := x.r.URL
-	ids := g.idsIn(u)
-	if len(ids) == 0 && g.sessions.Shared() {
-		return nil
-	}
-	all = append(all, mark{key: endpointKey(u)})
-	for _, p := range ids {
+	all = append(all, mark{key: endpointKey(x.r.URL)})
+	for _, p := range g.idsIn(x.r.URL) {
 		all = append(all, mark{key: partKey(p), part: true})
 	}
 	return all
@@ -79,9 +75,12 @@ func (g *Gate) endpointMarks(x *exchange) (all []mark) {
 // hasSession reports whether the path names a session that is known, or may be.
 // Nothing that gates share is asked for who has not shown a token yet.
 func (g *Gate) hasSession(x *exchange) bool {
+	if g.sessions.Shared() {
+		return x.acts() && len(g.idsIn(x.r.URL)) > 0
+	}
 	marks := g.endpointMarks(x)
-	if len(marks) == 0 || g.sessions.Shared() {
-		return len(marks) > 0
+	if len(marks) == 0 {
+		return false
 	}
 	known, err := g.sessions.Find(x.r.Context(), keysOf(marks)...)
 	return err != nil || slices.ContainsFunc(known, binding.Binding.Known)

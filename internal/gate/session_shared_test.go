@@ -43,22 +43,39 @@ func (s *shaky) Find(ctx context.Context, keys ...binding.Key) ([]binding.Bindin
 	if err := s.ask("find", len(keys)); err != nil {
 		return nil, err
 	}
-	return s.Memory.Find(ctx, keys...)
+	return s.now().Find(ctx, keys...)
 }
 
 func (s *shaky) Bind(ctx context.Context, k binding.Key, b binding.Binding) (binding.Binding, error) {
 	if err := s.ask("bind", 1); err != nil {
 		return binding.Binding{}, err
 	}
-	return s.Memory.Bind(ctx, k, b)
+	return s.now().Bind(ctx, k, b)
 }
 
 func (s *shaky) Forget(ctx context.Context, keys ...binding.Key) error {
 	if err := s.ask("forget", len(keys)); err != nil {
 		return err
 	}
-	return s.Memory.Forget(ctx, keys...)
+	return s.now().Forget(ctx, keys...)
 }
+
+// lose has the table begin anew, as a Redis does that keeps nothing on disk.
+func (s *shaky) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Memory = binding.NewMemory()
+}
+
+// now is what the table has.
+func (s *shaky) now() *binding.Memory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Memory
+}
+
+// Count returns how many sessions are known.
+func (s *shaky) Count() int { return s.now().Count() }
 
 func (s *shaky) Shared() bool { return s.shared }
 
@@ -114,8 +131,7 @@ func TestWhatIsOfASessionIsRefusedWhileNobodyKnowsWhose(t *testing.T) {
 		"a stream":      f.as(t, alice, "one", "GET", ""),
 		"an end":        f.as(t, alice, "one", "DELETE", ""),
 		"a query":       f.at(t, alice, "", "/mcp?sessionId=a"),
-		"a segment":     f.at(t, alice, "", "/mcp/messages/5f0c"),
-		"a value":       f.at(t, alice, "", "/mcp?key=5f0c"),
+		"another":       f.at(t, alice, "", "/mcp/messages?session_id=a"),
 	} {
 		res, said := f.do(t, req)
 		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" || len(got) != 0 {
@@ -131,6 +147,7 @@ func TestWhatIsOfASessionIsRefusedWhileNobodyKnowsWhose(t *testing.T) {
 	for name, req := range map[string]*http.Request{
 		"a beginning": f.as(t, alice, "", "POST", initialize), "a call": f.as(t, alice, "", "POST", callEcho), "of a stranger": f.as(t, "", "", "POST", callEcho),
 		"a stream": f.as(t, alice, "", "GET", ""), "below": f.at(t, alice, "", "/mcp/below"), "a query": f.at(t, alice, "", "/mcp?region=eu"),
+		"a version": f.at(t, alice, "", "/mcp?api-version=2025-03-26"), "a segment": f.at(t, alice, "", "/mcp/v2beta1"), "a key": f.at(t, alice, "", "/mcp?code=0123456789abcdefghij"),
 		"readiness": f.request(t, "GET", "/readyz", ""),
 	} {
 		if res, said := f.do(t, req); res.StatusCode != http.StatusOK {
@@ -236,13 +253,15 @@ func TestEndOfASessionIsPassedOnThoughItCannotBeForgotten(t *testing.T) {
 func TestStreamWhoseSessionCannotBeNotedIsCut(t *testing.T) {
 	t.Parallel()
 	for name, fails := range map[string]struct {
+		shared   bool
 		at, what string
 		nth      int
 	}{
-		"its id": {"", "bind", 1}, "its URL": {"/5f0c/6a1d", "bind", 1},
-		"its ids, found": {"/5f0c/6a1d", "find", 1}, "its ids, bound": {"/5f0c/6a1d", "bind", 2}, "the second of them": {"/5f0c/6a1d", "bind", 3},
+		"its id": {true, "", "bind", 1}, "its URL": {false, "/5f0c/6a1d", "bind", 1},
+		"its ids, found": {false, "/5f0c/6a1d", "find", 1}, "its ids, bound": {false, "/5f0c/6a1d", "bind", 2}, "the second of them": {false, "/5f0c/6a1d", "bind", 3},
 	} {
 		f, table := sharing(t, older(t, always("/mcp/messages"+fails.at+"?sessionId=a"), func(*http.Request) {}).URL)
+		table.shared = fails.shared
 		table.fail(fails.what, fails.nth)
 		h, at := f.hold(t, alice)
 		if _, err := h.said.ReadByte(); at != "" || err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -260,6 +279,7 @@ func TestIDThatCannotBeGivenToEverybodyCutsTheStream(t *testing.T) {
 	t.Parallel()
 	ids := make(chan string, 2)
 	f, table := sharing(t, older(t, func() string { return "/mcp/messages?v=2024-11-05&sid=" + <-ids }, func(*http.Request) {}).URL)
+	table.shared = false // parts of URLs are nothing that is shared
 	ids <- "one-111"
 	f.hold(t, alice)
 	table.fail("bind", 2) // after that of the URL
@@ -282,7 +302,8 @@ func TestTableIsAskedOnceForARequest(t *testing.T) {
 		{"a beginning without a session", f.at(t, alice, "", "/mcp?region=eu"), []string{"bind 1"}}, // of the answer
 		{"a call", f.as(t, alice, "one", "POST", callEcho), []string{"find 1"}},
 		{"a stream", f.as(t, alice, "one", "GET", ""), []string{"find 1"}},
-		{"with an id in the URL", f.at(t, alice, "one", "/mcp/5f0c?sessionId=a"), []string{"find 4"}},
+		{"with an id in the URL", f.at(t, alice, "one", "/mcp/5f0c?sessionId=a"), []string{"find 2"}},
+		{"with what is none", f.at(t, alice, "", "/mcp/5f0c"+strings.Repeat("/6a1d", 100)+"?key=0123456789abcdef"), []string{"bind 1"}},
 		{"with a wrong token", f.at(t, "wrong", "one", "/mcp/5f0c?sessionId=a"), nil},
 	} {
 		table.was()
@@ -308,7 +329,7 @@ func TestSessionBegunAtOneGateIsHeldByAnother(t *testing.T) {
 		}
 	}
 
-	upstream = older(t, always("/mcp/messages/5f0c"), func(*http.Request) {}).URL
+	upstream = older(t, always("/mcp/messages?sessionId=5f0c"), func(*http.Request) {}).URL
 	one, table = sharing(t, upstream)
 	two, _ = sharing(t, upstream)
 	two.sessions = table
@@ -330,7 +351,8 @@ func TestEndpointWithoutAnIDIsCutWhereGatesShareTheirSessions(t *testing.T) {
 	t.Parallel()
 	for at, serves := range map[string]bool{
 		"/mcp/messages": false, "/mcp/messages?key=abc": false, "/mcp/messages?sessionId=": false, "/elsewhere": false, "%zz": true, "/mcp": true, // these are none, and where the stream itself is
-		"/mcp/messages?sessionId=a": true, "/mcp/messages?key=5f0c": true, "/mcp/5f0c": true,
+		"/mcp/messages?key=5f0c": false, "/mcp/0123456789abcdef0123": false, "/mcp/messages;jsessionid=5f0c": false, "/mcp/in?sessionId=a&session_id=b": false,
+		"/mcp/messages?sessionId=a": true, "/mcp/5f0c?session_id=a": true,
 	} {
 		f, table := sharing(t, older(t, always(at), func(*http.Request) {}).URL)
 		if _, got := f.hold(t, alice); (got == at) != serves {
@@ -342,35 +364,69 @@ func TestEndpointWithoutAnIDIsCutWhereGatesShareTheirSessions(t *testing.T) {
 	}
 }
 
-// TestPathOfARouteIsNoID holds for one that looks like it.
+// TestPathOfARouteIsNoID holds for one that looks like it: it may be told.
 func TestPathOfARouteIsNoID(t *testing.T) {
 	t.Parallel()
-	f, table := sharing(t, numbering(t, always("")).URL)
+	f, _ := sharing(t, numbering(t, always("")).URL)
 	f.routes[0].Path = "/team-42/mcp"
-	table.fail("find", 1)
-	for to, want := range map[string]int{"/team-42/mcp": 200, "/team-42/mcp/below": 200, "/team-42/mcp/team-42": 200, "/team-42/mcp/team-43": 503} {
-		if got := f.postTo(t, alice, to); got != want {
-			t.Errorf("%s: %d", to, got)
+	for to, want := range map[string]string{
+		"/team-42/mcp": "/team-42/mcp", "/team-42/mcp/below": "/team-42/mcp/below", "/team-42/mcp/team-42": "/team-42/mcp/team-42", "/team-42/mcp/team-43": "/team-42/mcp",
+	} {
+		f.postTo(t, alice, to)
+		if r := <-f.done; r.Path != want {
+			t.Errorf("%s is told as %s", to, r.Path)
 		}
 	}
 }
 
-// TestURLOfManyIDsIsRefusedWhereGatesShareTheirSessions holds that nobody has them do
-// much work at once.
-func TestURLOfManyIDsIsRefusedWhereGatesShareTheirSessions(t *testing.T) {
+// TestNobodyEntersAnOpenSessionThatTheTableHasLost holds for a Redis that began anew
+// while a stream was held open: its server would carry out what another posts.
+func TestNobodyEntersAnOpenSessionThatTheTableHasLost(t *testing.T) {
 	t.Parallel()
-	f, table := sharing(t, numbering(t, always("")).URL)
-	long := func(n int) string { return "/mcp?" + strings.TrimPrefix(strings.Repeat("&a=1234", n), "&") }
-	if got := f.postTo(t, alice, long(mostMarks-1)); got != http.StatusOK {
-		t.Errorf("as many as may be: %d", got)
+	for _, at := range []string{
+		"/mcp?sessionId=0123456789abcdef0123", "/mcp/messages?session_id=0123", "/mcp/messages/room?transport=sse&sessionid=a",
+		"/mcp/messages/0123456789abcdef0123", "/mcp/messages?key=0123456789abcdef0123", "/mcp/messages?session=0123456789abcdef0123", // of which no client hears
+	} {
+		f, table := sharing(t, older(t, always(at), func(*http.Request) { t.Error("the server took it") }).URL)
+		if _, got := f.hold(t, alice); got == "" {
+			continue
+		}
+		table.lose()
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "post"} {
+			for _, kind := range []string{"application/json", "text/plain", ""} {
+				req := f.at(t, bob, "", at)
+				if req.Method = method; kind != "" {
+					req.Header.Set("Content-Type", kind)
+				} else {
+					req.Header.Del("Content-Type")
+				}
+				if res, _ := f.do(t, req); res.StatusCode/100 != 4 {
+					t.Errorf("%s of %q to %s: %s", method, kind, at, res.Status)
+				}
+			}
+		}
 	}
-	table.was()
-	if got := f.postTo(t, alice, long(mostMarks)); got != http.StatusBadRequest || len(table.was()) != 0 {
-		t.Errorf("one more: %d", got)
-	}
-	table.shared = false
-	if got := f.postTo(t, alice, long(mostMarks)); got != http.StatusOK {
-		t.Errorf("where nobody else has the table: %d", got)
+}
+
+// TestUnknownIDInAQueryDoesNothingWhereItMayHaveBeenLost holds on plain routes, and
+// whatever the body is said to be.
+func TestUnknownIDInAQueryDoesNothingWhereItMayHaveBeenLost(t *testing.T) {
+	t.Parallel()
+	upstream, got := recorder(t)
+	f := stand(t, Options{}, upstream)
+	f.sessions = &shaky{Memory: binding.NewMemory(), shared: true}
+	for method, want := range map[string]int{"POST": 404, "PUT": 404, "PATCH": 404, "DELETE": 404, "post": 404, "GET": 200, "HEAD": 200, "OPTIONS": 200} {
+		req := f.request(t, method, "/messages?sessionId=victim", "")
+		if want == 404 {
+			req = f.request(t, method, "/messages?sessionId=victim", "a text")
+		}
+		req.Header.Set("Content-Type", "text/plain")
+		if res, said := f.do(t, req); res.StatusCode != want || len(got) != 0 && want == 404 {
+			t.Errorf("%s: %s, %s", method, res.Status, said)
+		}
+		for len(got) > 0 {
+			<-got
+		}
 	}
 }
 
