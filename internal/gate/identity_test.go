@@ -62,7 +62,7 @@ func TestAnUpstreamIsToldWhoCallsIfThatIsConfigured(t *testing.T) {
 func TestWhatAHeaderCannotSayOfACallerIsLeftOut(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"Ada Byron": "Ada Byron", "a, b; c=\"d\"": "a, b; c=\"d\"", "": "", "Zoë": "", " ada": "", "ada ": "", "\tada": "", "a\r\nX-Evil: yes": "", "a\x00b": "", "a\x7f": "", "a\tb": "",
+		"Ada Byron": "Ada Byron", "a, b; c=\"d\"": "a, b; c=\"d\"", "": "", "Zoë": "", " ada": "", "ada ": "", "\tada": "", "a\r\nX-Evil: yes": "", "a\x00b": "", "a\x7f": "", "a\tb": "", "~!": "~!",
 		"ада": "", "a\u202eb": "", "\u00a0a": "", strings.Repeat("x", mostIdentity): strings.Repeat("x", mostIdentity), strings.Repeat("x", mostIdentity+1): "",
 	} {
 		if got := identityOf(&verify.Caller{Name: value}, "name"); got != want {
@@ -73,11 +73,15 @@ func TestWhatAHeaderCannotSayOfACallerIsLeftOut(t *testing.T) {
 		roles []string
 		want  string
 	}{
-		{[]string{"Reader", "Exporter"}, "Reader Exporter"}, {nil, ""}, {[]string{"Reader", "a Admin"}, ""}, {[]string{"Reader", ""}, ""}, {[]string{"Reader", "a\nb"}, ""}, {[]string{"Reader", "é"}, ""},
+		{[]string{"Reader", "Exporter"}, "Reader Exporter"}, {nil, ""}, {[]string{"Reader", "a Admin"}, ""}, {[]string{"Reader", ""}, ""}, {[]string{"Reader", "", "Writer"}, ""}, {[]string{"Reader", "a\nb"}, ""}, {[]string{"Reader", "é"}, ""},
 	} {
 		if got := identityOf(&verify.Caller{Roles: c.roles}, "roles"); got != c.want {
 			t.Errorf("%q became %q", c.roles, got)
 		}
+	}
+	h, mute := http.Header{}, &exchange{route: &route{Route: Route{Identity: []IdentityHeader{{"X-Name", "name"}, {"X-Oid", "oid"}}}}, caller: &verify.Caller{Name: "Zoë", Object: "o"}}
+	if mute.introduce(h); len(h) != 1 || h.Get("X-Oid") != "o" {
+		t.Errorf("the header is %v", h)
 	}
 	full := &verify.Caller{Tenant: "t", Object: "o", Client: "c", Name: "n", Username: "u", Scopes: []string{"s"}, Roles: []string{"r"}}
 	for _, word := range Identities() {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -102,7 +103,8 @@ func TestA401OfTheUpstreamIsNeverTheCallers(t *testing.T) {
 	for _, protocol := range []string{"1.1", "h2c"} {
 		synctest.Test(t, func(t *testing.T) {
 			office, p := new(bureau), new(picky)
-			f := inside(t, Options{Routes: behalf(protocol, office)}, p.ServeHTTP)
+			var lines lockedBuffer
+			f := inside(t, Options{Routes: behalf(protocol, office), Log: slog.New(slog.NewTextHandler(&lines, nil))}, p.ServeHTTP)
 			p.least.Store(1000)
 			refused := func(attempts, wantAgain int) {
 				t.Helper()
@@ -129,6 +131,9 @@ func TestA401OfTheUpstreamIsNeverTheCallers(t *testing.T) {
 			refused(1, 1)
 			time.Sleep(time.Millisecond)
 			refused(2, 2)
+			if n := strings.Count(lines.String(), "an MCP server refuses the tokens"); n != 2 { // the second is within a moment of the third
+				t.Errorf("%s: the log says so %d times:\n%s", protocol, n, lines.String())
+			}
 			p.least.Store(0) // it takes the token that it has refused
 			if res, _ := f.do(t, f.request(t, "POST", "/judged", callEcho)); res.StatusCode != 200 {
 				t.Errorf("%s: %s once all is well", protocol, res.Status)
@@ -242,6 +247,32 @@ func TestABodyThatIsStillSentIsNotWaitedFor(t *testing.T) {
 		if done := <-f.done; done.Exchange != "ok" || done.Attempts != 1 {
 			t.Errorf("%v: told of %+v", wire, done)
 		}
+	}
+}
+
+// TestUpstreamThatBreaksOffAfterItRefusedATokenHasFailed holds that nothing is said of
+// tokens then: another one was never refused.
+func TestUpstreamThatBreaksOffAfterItRefusedATokenHasFailed(t *testing.T) {
+	t.Parallel()
+	office, p := new(bureau), new(picky)
+	f := stand(t, Options{Routes: behalf("auto", office)}, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("Authorization"), "-1") {
+			panic(http.ErrAbortHandler)
+		}
+		p.ServeHTTP(w, r)
+	}).URL)
+	p.least.Store(1)
+	for range 2 { // neither is the caller's to wait for
+		res, body := f.do(t, f.request(t, "POST", "/judged", callEcho))
+		if done := <-f.done; res.StatusCode != 502 || strings.Contains(body, "token") || !strings.Contains(body, `"id":1,`) || done.Status != 502 || done.Attempts != 2 {
+			t.Errorf("%s, %s; told of %+v", res.Status, body, done)
+		}
+		p.mu.Lock()
+		p.shown = nil
+		p.mu.Unlock()
+		office.mu.Lock()
+		office.replaced = nil
+		office.mu.Unlock()
 	}
 }
 

@@ -241,16 +241,17 @@ func TestWhyThereIsNoTokenIsSaidToWhoCanMendIt(t *testing.T) {
 		in        string // the body
 	}
 	for reason, want := range map[*onbehalf.Refusal]said{
-		{Reason: onbehalf.Challenged, Claims: claims, Code: 50079}:                      {403, `Bearer error="insufficient_claims", error_description="`, false, "", "AADSTS50079"},
-		{Reason: onbehalf.Challenged, Claims: strings.Repeat(" ", mostEchoed+1) + "{}"}: {401, `Bearer error="invalid_token", `, false, "", "Sign in again"},
-		{Reason: onbehalf.Challenged}:                                                   {401, `Bearer error="invalid_token", `, false, "", "Sign in again"},
-		{Reason: onbehalf.SignIn, Code: 50173}:                                          {401, `Bearer error="invalid_token", `, false, "", "AADSTS50173"},
-		{Reason: onbehalf.Consent, Code: 65001}:                                         {403, "", true, "", "AADSTS65001"},
-		{Reason: onbehalf.Policy, Code: 53003}:                                          {403, "", true, "", "AADSTS53003"},
-		{Reason: onbehalf.Misconfigured, Code: 7000215, Detail: "a secret " + canary}:   {502, "", false, "", "AADSTS7000215"},
-		{Reason: onbehalf.Unavailable}:                                                  {503, "", false, "1", "try again"},
-		{Reason: onbehalf.Unavailable, RetryAfter: 17 * time.Second}:                    {503, "", false, "17", "try again"},
-		{Reason: "another"}:                                                             {502, "", false, "", "operator"},
+		{Reason: onbehalf.Challenged, Claims: claims, Code: 50079}:                                 {403, `Bearer error="insufficient_claims", error_description="`, false, "", "AADSTS50079"},
+		{Reason: onbehalf.Challenged, Claims: strings.Repeat(" ", mostEchoed+1) + "{}"}:            {401, `Bearer error="invalid_token", `, false, "", "Sign in again"},
+		{Reason: onbehalf.Challenged, Claims: `{"a":"` + strings.Repeat("x", mostEchoed-8) + `"}`}: {403, `Bearer error="insufficient_claims", error_description="`, false, "", "claims"},
+		{Reason: onbehalf.Challenged}:                                                 {401, `Bearer error="invalid_token", `, false, "", "Sign in again"},
+		{Reason: onbehalf.SignIn, Code: 50173}:                                        {401, `Bearer error="invalid_token", `, false, "", "AADSTS50173"},
+		{Reason: onbehalf.Consent, Code: 65001}:                                       {403, "", true, "", "AADSTS65001"},
+		{Reason: onbehalf.Policy, Code: 53003}:                                        {403, "", true, "", "AADSTS53003"},
+		{Reason: onbehalf.Misconfigured, Code: 7000215, Detail: "a secret " + canary}: {502, "", false, "", "AADSTS7000215"},
+		{Reason: onbehalf.Unavailable}:                                                {503, "", false, "1", "try again"},
+		{Reason: onbehalf.Unavailable, RetryAfter: 17 * time.Second}:                  {503, "", false, "17", "try again"},
+		{Reason: "another"}:                                                           {502, "", false, "", "operator"},
 	} {
 		office := &bureau{exchange: refusing(*reason)}
 		f := stand(t, Options{Routes: behalf("auto", office)}, serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the upstream was asked") }).URL)
@@ -268,13 +269,13 @@ func TestWhyThereIsNoTokenIsSaidToWhoCanMendIt(t *testing.T) {
 				h := res.Header
 				if res.StatusCode != status || h.Get("Content-Type") != kind || h.Get("Retry-After") != want.retry || h.Get("Cache-Control") != "no-store" ||
 					!strings.HasPrefix(h.Get("WWW-Authenticate"), want.challenge) || want.challenge == "" && h["Www-Authenticate"] != nil ||
-					!strings.Contains(body, want.in) || !strings.Contains(body, "nothing was sent to the MCP server") || strings.Contains(body, canary) {
+					!strings.Contains(body, want.in) || !strings.Contains(body, "nothing was sent to the MCP server") || strings.Contains(body, canary) || strings.Contains(body, "AADSTS0") {
 					t.Errorf("%s, %s on %s: %s, %v\n%s", reason.Reason, what.name, path, res.Status, h, body)
 				}
 				if ids := strings.Count(body, `"id":1,`) + strings.Count(body, `"id":"b",`); rpc && ids != strings.Count(what.body, `"id"`) {
 					t.Errorf("%s, %s on %s: not every request is answered: %s", reason.Reason, what.name, path, body)
 				}
-				if asked, invalid := challenge.Read(h["Www-Authenticate"]); want.status == 403 && want.challenge != "" && (asked != claims || invalid) || want.status != 403 && asked != "" || invalid != (want.status == 401) {
+				if asked, invalid := challenge.Read(h["Www-Authenticate"]); want.status == 403 && want.challenge != "" && (asked != reason.Claims || invalid) || want.status != 403 && asked != "" || invalid != (want.status == 401) {
 					t.Errorf("%s: the proxy would read %q, %v", reason.Reason, asked, invalid)
 				}
 				if done := <-f.done; done.Exchange != string(reason.Reason) || done.Denied != "exchange" || done.Allowed || done.Attempts != 0 {
@@ -410,6 +411,16 @@ func TestAWebSocketIsOpenedWithTheExchangedToken(t *testing.T) {
 	<-ended
 }
 
+// TestWhereToConsentIsNotSaidByHalf holds for a gate that does not know all of it.
+func TestWhereToConsentIsNotSaidByHalf(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{ClientID: "a"}, {Authority: "https://login.example"}} {
+		if at := (&Gate{o: o}).consentAt("tenant"); at != "" {
+			t.Errorf("%+v: %s", o, at)
+		}
+	}
+}
+
 func TestWhatTheOperatorHasToMendIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -442,7 +453,7 @@ func TestWhatTheOperatorHasToMendIsLogged(t *testing.T) {
 				time.Sleep(troublePause)
 			}
 			said := lines.String()
-			if strings.Count(said, "\n") != c.times || strings.Contains(said, canary) {
+			if strings.Count(said, "\n") != c.times || strings.Contains(said, canary) || strings.Contains(said, "AADSTS0") || strings.Contains(said, `=""`) {
 				t.Errorf("%s: said\n%s", c.refusal.Reason, said)
 			}
 			for _, want := range c.want {
