@@ -94,22 +94,134 @@ func TestRefusedTokenNeverComesBack(t *testing.T) {
 	}
 }
 
-func TestRefusedTokenIsForgottenWhateverEntraSays(t *testing.T) {
+// One server's refusal, while Entra is away, is nothing to the others.
+func TestRefusedTokenStaysUntilThereIsAnother(t *testing.T) {
 	t.Parallel()
-	answers := []func() (int, string){
-		func() (int, string) { return gives("bad", 3600) },
-		func() (int, string) { return refuses(90033, "") },
-		func() (int, string) { return gives("good", 3600) },
+	synctest.Test(t, func(t *testing.T) {
+		answers := []func() (int, string){
+			func() (int, string) { return gives("bad", 3600) },
+			func() (int, string) { return refuses(90033, "") },
+			func() (int, string) { return refuses(50076, `{"access_token":{}}`) },
+			func() (int, string) { return gives("good", 3600) },
+			func() (int, string) { return refuses(50173, "") },
+		}
+		s := &stub{t: t}
+		s.answer = func(*http.Request, url.Values) (int, string) { return answers[min(len(s.asked()), len(answers))-1]() }
+		e := s.exchanger()
+		defer e.Close()
+		exchange := func(want string) {
+			t.Helper()
+			got, err := e.Exchange(t.Context(), tenant, of("ada"))
+			wantToken(t, want, got, err)
+		}
+		again := func(claims string) error {
+			_, err := e.Again(t.Context(), tenant, of("ada"), "bad", claims)
+			return err
+		}
+		exchange("bad")
+		wantRefusal(t, Unavailable, again(""))
+		exchange("bad")
+		time.Sleep(unavailableFor)
+		wantRefusal(t, Challenged, again(claimed))
+		exchange("bad")
+		time.Sleep(replacedWithin)
+		if err := again(claimed); err != nil {
+			t.Fatal(err)
+		}
+		exchange("good")
+		_, err := e.Again(t.Context(), tenant, of("ada"), "good", "")
+		wantRefusal(t, SignIn, err)
+		_, err = e.Exchange(t.Context(), tenant, of("ada")) // it is over for all
+		wantRefusal(t, SignIn, err)
+		if n := len(s.asked()); n != len(answers) {
+			t.Errorf("Entra was asked %d times", n)
+		}
+	})
+}
+
+// What an API asks for has no say in how often Entra is asked.
+func TestAPIThatAsksForOtherClaimsEachTimeIsNoLoop(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]bool{"Entra gives them": false, "Entra refuses them": true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) {
+				if n++; refused && strings.Contains(f.Get("claims"), `"x"`) {
+					return refuses(70011, "")
+				}
+				return gives(fmt.Sprint("token-", n), 3600)
+			}}
+			e := s.exchanger()
+			defer e.Close()
+			round := func(from, to, given, want int) {
+				t.Helper()
+				for i := from; i < to; i++ {
+					first, err := e.Exchange(t.Context(), tenant, of("ada"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = e.Again(t.Context(), tenant, of("ada"), first, fmt.Sprintf(`{"access_token":{"x":{"value":"%d"}}}`, i))
+					if refused || i >= from+given {
+						wantRefusal(t, Misconfigured, err)
+					} else if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := len(s.asked()); got != want {
+					t.Errorf("%s: Entra was asked %d times, want %d", name, got, want)
+				}
+			}
+			round(0, 100, maxReplaced, 1+maxReplaced)
+			time.Sleep(replacedWithin - 1)
+			round(100, 101, 0, 1+maxReplaced)
+			time.Sleep(1)
+			round(101, 200, maxReplaced, 1+2*maxReplaced)
+		})
 	}
-	s := &stub{t: t}
-	s.answer = func(*http.Request, url.Values) (int, string) { return answers[len(s.asked())-1]() }
+}
+
+func TestRefusedClaimsPushOutNobodysToken(t *testing.T) {
+	t.Parallel()
+	m, now := newMemory(), time.Now()
+	m.keep(plainQuery(tenant, "bob"), "good", now.Add(time.Hour), now)
+	for i := range 2 * maxEntries {
+		m.refuse(againQuery(tenant, "ada", "refused", fmt.Sprintf(`{"x":%d}`, i)), &Refusal{Reason: Challenged}, now)
+	}
+	if a, _ := m.look(plainQuery(tenant, "bob"), now); a.token != "good" || m.order.Len() != 2 {
+		t.Errorf("of bob %+v is known, and of %d users something", a, m.order.Len())
+	}
+}
+
+// Two servers of one API: that one of them has taken another token says nothing of
+// why the next refuses it.
+func TestRefusalOfAnotherServerHasItsTurn(t *testing.T) {
+	t.Parallel()
+	s := counting(t)
 	e := s.exchanger()
-	bad, err := e.Exchange(t.Context(), tenant, of("ada"))
-	wantToken(t, "bad", bad, err)
-	_, err = e.Again(t.Context(), tenant, of("ada"), bad, claimed)
-	wantRefusal(t, Unavailable, err)
-	got, err := e.Exchange(t.Context(), tenant, of("ada"))
-	wantToken(t, "good", got, err)
+	first, err := e.Exchange(t.Context(), tenant, of("ada"))
+	wantToken(t, "token-1", first, err)
+	second, err := e.Again(t.Context(), tenant, of("ada"), first, "")
+	wantToken(t, "token-2", second, err)
+	third, err := e.Again(t.Context(), tenant, of("ada"), second, "")
+	wantToken(t, "token-3", third, err)
+}
+
+func TestUserWhoProvesMoreHasTokensReplacedAnew(t *testing.T) {
+	t.Parallel()
+	s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) {
+		if f.Get("assertion") == of("ada") && strings.Contains(f.Get("claims"), "nbf") {
+			return refuses(50076, claimed)
+		}
+		return gives("for-"+f.Get("assertion"), 3600)
+	}}
+	e := s.exchanger()
+	for range 2 * maxReplaced {
+		_, err := e.Again(t.Context(), tenant, of("ada"), "refused", claimed)
+		wantRefusal(t, Challenged, err)
+	}
+	stronger := jwt(fmt.Sprintf(`{"oid":"ada","tid":%q,"acrs":["c1"]}`, tenant))
+	got, err := e.Again(t.Context(), tenant, stronger, "refused", claimed)
+	wantToken(t, "for-"+stronger, got, err)
 }
 
 // An API that takes no token of Entra's does not have Entra asked for each call.

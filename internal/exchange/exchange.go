@@ -5,9 +5,10 @@
 //
 // What a user's token was exchanged for is given for that token alone: the key of
 // all that is kept is the token itself, as a SHA-256. MSAL speaks to Entra, with a
-// client for each request: its cache neither answers nor grows. Refused are answers that are no answer, a
-// token that is not the user's, and whatever is not https; a redirect is not
-// followed, and nothing that a token, a secret or Entra said is in an error.
+// client for each request: its cache neither answers nor grows. Refused are answers
+// that are no answer, a token that is not the user's, and whatever is not https; a
+// redirect is not followed, and nothing that a token, a secret or Entra said is in an
+// error.
 package exchange
 
 import (
@@ -139,8 +140,10 @@ func (e *Exchanger) Exchange(ctx context.Context, tenant, assertion string) (str
 }
 
 // Again is Exchange after the API has refused what Exchange returned, with the
-// claims that it asked for, a JSON object or "". It never returns refused.
-func (e *Exchanger) Again(ctx context.Context, tenant, assertion, refused, claims string) (token string, err error) {
+// claims that it asked for, a JSON object or "". It never returns refused. That stays
+// what Exchange returns until there is another: not each API refuses what one does.
+// Entra is asked for a few others within half a minute, and for no more then.
+func (e *Exchanger) Again(ctx context.Context, tenant, assertion, refused, claims string) (string, error) {
 	if claims != "" && !isClaims(claims) {
 		return "", &Refusal{Reason: Misconfigured, Detail: "the API asks for claims that are no JSON object"}
 	}
@@ -148,8 +151,5 @@ func (e *Exchanger) Again(ctx context.Context, tenant, assertion, refused, claim
 	if a := e.memory.replaced(q, e.o.Now()); a.known() {
 		return a.result()
 	}
-	if token, err = e.wait(ctx, q); err == nil && token == refused {
-		return "", &Refusal{Reason: Misconfigured, Detail: "the API refuses the token, and Entra gives no other"}
-	}
-	return token, err
+	return e.wait(ctx, q)
 }

@@ -19,8 +19,8 @@ const (
 
 // query is a question to Entra.
 type query struct {
-	user   key // of the user's token: what it was exchanged for is kept by it
-	key    key // of what is asked: refusals are kept by it
+	user   key // of the user's token: what is known of it is kept by it
+	key    key // of what is asked, with the claims
 	flight key // who has the same shares one
 
 	tenant, assertion string
@@ -130,23 +130,30 @@ func (e *Exchanger) settle(ctx context.Context, q query) (a answer) {
 	defer func() {
 		if p := recover(); p != nil { // not a flaw of Entra's answer may end the gate
 			a = answer{refusal: &Refusal{Reason: Misconfigured, Detail: "the exchange failed within: report it with the answer of the authority"}}
+			e.memory.refuse(q, a.refusal, e.o.Now())
 			e.o.Log.Error("an exchange of a token panicked", "type", fmt.Sprintf("%T", p))
 		}
 		result := "ok"
 		if a.refusal != nil {
 			result = string(a.refusal.Reason)
-			e.memory.refuse(q, a.refusal, e.o.Now())
 		}
 		if e.o.Observed != nil {
 			e.o.Observed(result, e.o.Now().Sub(began))
 		}
 	}()
 	token, life, err := e.ask(ctx, q)
-	if err != nil {
-		return answer{refusal: e.refusalOf(ctx, err)}
+	switch {
+	case err != nil:
+		a.refusal = e.refusalOf(ctx, err)
+		e.memory.refuse(q, a.refusal, e.o.Now())
+	case q.again && token == q.refused:
+		a.refusal = &Refusal{Reason: Misconfigured, Detail: "the API refuses the token, and Entra gives no other"}
+		e.memory.same(q, a.refusal, e.o.Now())
+	default:
+		a.token = token
+		e.memory.keep(q, token, began.Add(life), e.o.Now())
 	}
-	e.memory.keep(q, token, began.Add(life), e.o.Now())
-	return answer{token: token}
+	return a
 }
 
 func busy() *Refusal {
