@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -76,6 +77,25 @@ func TestComplaintIsUnderstoodHoweverItComes(t *testing.T) {
 				t.Errorf("%q by %s: %q, %v, lost: %v", said, name, got, err, lost)
 			}
 		}
+	}
+}
+
+// TestComplaintChangesNothingOfAnAnswer holds for one that breaks off, and for a
+// stream, which is not waited for.
+func TestComplaintChangesNothingOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	res := &http.Response{Header: http.Header{}, Body: io.NopCloser(io.MultiReader(strings.NewReader("it is "), iotest.ErrReader(broken)))}
+	if complains(res) {
+		t.Error("half an answer means that the session is lost")
+	}
+	if got, err := io.ReadAll(res.Body); string(got) != "it is " || err != broken {
+		t.Errorf("%q, %v", got, err)
+	}
+	res = &http.Response{Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: io.NopCloser(strings.NewReader("invalid session id"))}
+	body := res.Body
+	if complains(res) || res.Body != body {
+		t.Error("a stream is read")
 	}
 }
 
