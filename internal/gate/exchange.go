@@ -41,7 +41,8 @@ func (g *Gate) enter(x *exchange) {
 }
 
 // passes takes a request through the stages that decide on it. Each of them
-// returns false if it has answered.
+// returns false if it has answered. Who is refused enters no session, and takes none
+// over.
 func (g *Gate) passes(x *exchange) bool {
-	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && x.fits() && g.bound(x) && g.exchangeable(x)
+	return g.choose(x) && g.authenticate(x) && g.upgradable(x) && g.judge(x) && x.fits() && g.exchangeable(x) && g.bound(x)
 }

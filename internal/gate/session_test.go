@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -251,6 +252,32 @@ func TestSessionOfNobodyBelongsToTheFirstWhoSignsIn(t *testing.T) {
 	}{{"", 200}, {alice, 200}, {bob, 404}, {"", 404}, {alice, 200}} {
 		if res, _ := f.do(t, f.as(t, step.who, "one", http.MethodPost, callEcho)); res.StatusCode != step.status {
 			t.Errorf("%q: %d, want %d", step.who, res.StatusCode, step.status)
+		}
+	}
+}
+
+// TestWhoIsRefusedTakesNoSessionOver holds for callers on behalf of whom nothing
+// is exchanged: who began it without a token goes on in it.
+func TestWhoIsRefusedTakesNoSessionOver(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*verify.Caller){
+		"a token that ends": func(c *verify.Caller) { c.Expires = time.Now().Add(time.Minute) },
+		"an application":    func(c *verify.Caller) { c.Scopes, c.Roles = nil, []string{"use"} },
+	} {
+		f := stand(t, Options{
+			Routes: []Route{{Path: "/mcp", Mode: Optional, Allow: true, OnBehalfOf: new(bureau), Tools: []Grant{{Pattern: "secret"}}}},
+			Verify: func(context.Context, string) (*verify.Caller, error) {
+				c := somebody()
+				change(c)
+				return c, nil
+			},
+		}, numbering(t, always("one")).URL)
+		f.do(t, f.as(t, "", "", http.MethodPost, initialize))
+		if res, said := f.do(t, f.as(t, bob, "one", http.MethodPost, callEcho)); strings.Contains(said, "result") {
+			t.Fatalf("%s is let in: %s, %s", name, res.Status, said)
+		}
+		if res, said := f.do(t, f.as(t, "", "one", http.MethodPost, callEcho)); res.StatusCode != http.StatusOK || !strings.Contains(said, "result") {
+			t.Errorf("%s: it is no longer nobody's: %s, %s", name, res.Status, said)
 		}
 	}
 }
