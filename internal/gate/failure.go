@@ -38,8 +38,7 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 			title:  "The MCP server broke off without an answer",
 			detail: "what was asked for may have been carried out",
 		})
-	case x.leftBehind(time.Now()):
-		g.lost(x)
+	case x.leftBehind(time.Now()) && g.givenUp(x, time.Now()):
 		if x.message == nil {
 			x.peek()
 		}
@@ -60,6 +59,19 @@ func (g *Gate) failed(x *exchange, a *asking, err error) {
 func (x *exchange) leftBehind(now time.Time) bool {
 	at := x.session.upstream
 	return at != nil && slices.ContainsFunc(x.route.upstreams, func(u *upstream) bool { return u != at && !u.rests(now) })
+}
+
+// givenUp ends the session of a request that is left behind, if it is to end for
+// that. One that gates share is not forgotten, for others may reach its upstream: the
+// client asks again, and perhaps another gate, until this one has reached it in vain
+// for goneAfter. Then it is told to begin anew: the upstream may be gone for good.
+func (g *Gate) givenUp(x *exchange, now time.Time) bool {
+	if !g.sessions.Shared() {
+		g.lost(x)
+		return true
+	}
+	x.seen.Lost = x.session.upstream.gone(now)
+	return x.seen.Lost
 }
 
 func late(limit time.Duration, sent bool) answer {

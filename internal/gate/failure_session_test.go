@@ -1,7 +1,10 @@
 package gate
 
 import (
+	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -65,4 +68,57 @@ func TestASessionOfAnUpstreamThatIsGoneEndsWhereThereIsAnother(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAGateThatCannotReachAServerEndsItsSessionsForNoOther holds for gates that share
+// them: where the server is reached they go on. Only when it was out of reach for long
+// is a client told to begin anew, and not even then is the session forgotten.
+func TestAGateThatCannotReachAServerEndsItsSessionsForNoOther(t *testing.T) {
+	t.Parallel()
+	one, two := numbering(t, always("one")).URL, numbering(t, always("two")).URL
+	a, table := sharing(t, one, two)
+	b := among(t, one, two)
+	b.sessions = table
+	key := binding.KeyOf(byHeader, "/mcp", "held")
+	if _, err := table.Bind(t.Context(), key, binding.Binding{Owner: binding.Owner{Tenant: "tenant", Object: alice}, Upstream: one}); err != nil {
+		t.Fatal(err)
+	}
+	u := b.routes[0].upstreams[0]
+	u.transport.DisableKeepAlives = true
+	works := u.transport.DialContext
+	fails := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &errUnreached{errors.New("no such host")}
+	}
+	says := func(f *front, method string, status int) {
+		t.Helper()
+		body := ""
+		if method == "POST" {
+			body = callEcho
+		}
+		res, said := f.do(t, f.as(t, alice, "held", method, body))
+		if res.StatusCode != status || status == 502 && res.Header.Get("Retry-After") == "" || status == 404 && method == "POST" && !strings.Contains(said, `"id":1`) {
+			t.Errorf("%s: %s, %v, %s; want %d", method, res.Status, res.Header, said, status)
+		}
+		if done := <-f.done; done.Lost != (status == 404) || done.Denied != "" {
+			t.Errorf("%s: told of %+v", method, done)
+		}
+		if found, _ := table.Find(t.Context(), key); !found[0].Known() {
+			t.Fatalf("%s, %d: the session is forgotten", method, status)
+		}
+	}
+	says(b, "POST", 200)
+	u.transport.DialContext = fails
+	for _, method := range []string{"POST", "GET", "DELETE", "POST"} {
+		says(b, method, 502)
+	}
+	says(a, "POST", 200)
+	u.away.Add(-int64(goneAfter))
+	for _, method := range []string{"POST", "GET", "DELETE"} {
+		says(b, method, 404)
+	}
+	says(a, "POST", 200)
+	u.transport.DialContext = works
+	says(b, "POST", 200)
+	u.transport.DialContext = fails
+	says(b, "POST", 502) // it was back
 }

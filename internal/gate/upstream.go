@@ -18,6 +18,9 @@ const (
 	// restAfterFailure is how long an upstream that could not be reached is
 	// passed over where there are others.
 	restAfterFailure = 5 * time.Second
+	// goneAfter is how long an upstream has to be out of reach for a gate that shares
+	// its sessions to have their clients begin anew at others.
+	goneAfter = 30 * time.Second
 	// idleUpstream is how long a connection over HTTP/1.1 is kept for the next
 	// request. It is shorter than what servers commonly wait before they close it
 	// (gunicorn 2 s, Node and uvicorn 5 s): HTTP/1.1 has no way to tell a request
@@ -38,6 +41,7 @@ type upstream struct {
 	inFlight  atomic.Int64
 	streams   atomic.Bool  // it speaks HTTP/2, as far as is known
 	failed    atomic.Int64 // when it could not be reached the last time, Unix ns; 0: it could
+	away      atomic.Int64 // since when it could not, Unix ns; 0: it could
 	trouble   trouble
 }
 
@@ -135,6 +139,12 @@ func (x *exchange) candidates(now time.Time) []*upstream {
 func (u *upstream) rests(now time.Time) bool {
 	failed := u.failed.Load()
 	return failed != 0 && now.Sub(time.Unix(0, failed)) < restAfterFailure
+}
+
+// gone reports whether u could not be reached for so long that it may not come back.
+func (u *upstream) gone(now time.Time) bool {
+	away := u.away.Load()
+	return away != 0 && now.Sub(time.Unix(0, away)) >= goneAfter
 }
 
 // unreached reports whether err says that a connection could not be made.

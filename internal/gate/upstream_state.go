@@ -42,13 +42,16 @@ func (t *trouble) over() {
 
 // unreachable notes that no connection could be made to u, of which err says why.
 func (u *upstream) unreachable(err error) {
-	u.failed.Store(time.Now().UnixNano())
+	now := time.Now().UnixNano()
+	u.away.CompareAndSwap(0, now)
+	u.failed.Store(now)
 	u.trouble.warn("an MCP server cannot be reached", err)
 }
 
 // reached notes that u has answered.
 func (u *upstream) reached() {
 	if u.failed.Load() != 0 && u.failed.Swap(0) != 0 {
+		u.away.Store(0)
 		u.trouble.over()
 	}
 }
