@@ -200,13 +200,25 @@ type user struct {
 }
 
 func userOf(jwt string) (u user, ok bool) {
+	ok = payloadOf(jwt, &u)
+	return u, ok && u.Object != "" && u.Tenant != ""
+}
+
+// endOf returns the end of a token's life, if it can be read.
+func endOf(jwt string) (time.Time, bool) {
+	var life struct {
+		End int64 `json:"exp"`
+	}
+	ok := payloadOf(jwt, &life) && 0 < life.End && life.End < 1<<40
+	return time.Unix(life.End, 0), ok
+}
+
+// payloadOf reads what a token says, which whoever made it may have said otherwise.
+func payloadOf(jwt string, into any) bool {
 	parts := strings.Split(jwt, ".")
 	if len(parts) != 3 {
-		return user{}, false
+		return false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil || json.NewDecoder(bytes.NewReader(payload)).Decode(&u) != nil {
-		return user{}, false
-	}
-	return u, u.Object != "" && u.Tenant != ""
+	return err == nil && json.NewDecoder(bytes.NewReader(payload)).Decode(into) == nil
 }

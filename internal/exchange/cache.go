@@ -75,11 +75,15 @@ func (m *memory) landed(q query, now time.Time) answer {
 	return answer{}
 }
 
-// keep remembers a token that q was answered with. One that is too large, or ends
-// too soon to be of use to the next, is not kept.
+// keep remembers a token that q was answered with, for as long as somebody can ask
+// for it: not beyond the end of the one that it came for. One that is too large, or
+// ends too soon to be of use to the next, is not kept.
 func (m *memory) keep(q query, token string, expires, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if end, ok := endOf(q.assertion); ok && end.Before(expires) {
+		expires = end
+	}
 	e := m.entry(q.user)
 	e.token, e.expires, e.issued, e.tried, e.query = token, expires, now, now, q.key
 	e.refusal, e.until = nil, time.Time{}
@@ -130,4 +134,15 @@ func (e *entry) end() time.Time {
 		}
 	}
 	return end
+}
+
+// bytes is how much e counts as: what is of no fixed size.
+func (e *entry) bytes() int {
+	n := len(e.token)
+	for _, r := range []*Refusal{e.refusal, e.again.refusal} {
+		if r != nil {
+			n += len(r.Claims) + len(r.Detail)
+		}
+	}
+	return n
 }

@@ -160,13 +160,18 @@ func TestRefusalIsRememberedForAWhile(t *testing.T) {
 	}
 }
 
+// Tokens as large as are kept hold the bound of bytes; the one of users is next.
 func TestCacheStaysBoundedUnderTenThousandUsers(t *testing.T) {
 	t.Parallel()
-	s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) { return gives("for."+f.Get("assertion"), 3600) }}
+	value := func(assertion string) string {
+		return strings.Repeat("x", maxKept-len(assertion)) + assertion
+	}
+	s := &stub{t: t, answer: func(_ *http.Request, f url.Values) (int, string) { return gives(value(f.Get("assertion")), 3600) }}
 	e := s.exchanger()
+	const kept = maxBytes / maxKept
 	users := 10_000
 	if os.Getenv("INJECTPROXY_REQUIRE_ALL") == "" {
-		users = 4_500 // more than are kept, too
+		users = kept + 100 // more than are kept, too
 	}
 	var wg sync.WaitGroup
 	exchange := func(from, to int) {
@@ -175,8 +180,8 @@ func TestCacheStaysBoundedUnderTenThousandUsers(t *testing.T) {
 			wg.Go(func() {
 				for i := range next {
 					assertion := of(fmt.Sprintf("user-%05d", i))
-					if got, err := e.Exchange(t.Context(), tenant, assertion); err != nil || got != "for."+assertion {
-						t.Errorf("user %d: got %q, %v", i, got, err)
+					if got, err := e.Exchange(t.Context(), tenant, assertion); err != nil || got != value(assertion) {
+						t.Errorf("user %d: got %.40q, %v", i, got, err)
 					}
 				}
 			})
@@ -188,13 +193,13 @@ func TestCacheStaysBoundedUnderTenThousandUsers(t *testing.T) {
 		wg.Wait()
 	}
 	exchange(0, users)
-	if n, order := len(e.memory.of), e.memory.order.Len(); n != maxEntries || order != maxEntries {
-		t.Errorf("%d tokens are kept, %d in order, want %d", n, order, maxEntries)
+	if m := &e.memory; e.Held() != kept || m.order.Len() != kept || len(m.ends) != kept || m.bytes != maxBytes {
+		t.Errorf("%d tokens are kept, %d in order, %d with an end, as %d bytes", len(m.of), m.order.Len(), len(m.ends), m.bytes)
 	}
 	if n := len(s.asked()); n != users {
 		t.Fatalf("Entra was asked %d times", n)
 	}
-	exchange(users-maxEntries+atOnce, users) // those that came last
+	exchange(users-kept+atOnce, users) // those that came last
 	if n := len(s.asked()); n != users {
 		t.Errorf("Entra was asked %d times for those that are kept", n-users)
 	}
@@ -214,11 +219,77 @@ func TestUserWhoCallsIsNotForgotten(t *testing.T) {
 		}
 		m.keep(user(i), "good", now.Add(time.Hour), now)
 	}
+	if n := len(m.of); n != maxEntries || m.order.Len() != n || len(m.ends) != n || m.bytes != n*len("good") {
+		t.Errorf("%d are kept, %d in order, %d with an end, as %d bytes", n, m.order.Len(), len(m.ends), m.bytes)
+	}
 	if a, _ := m.look(user(0), now); !a.known() {
 		t.Error("who called last is forgotten")
 	}
 	if a, _ := m.look(user(1), now); a.known() {
 		t.Error("who called first is not")
+	}
+}
+
+func TestWhatIsOverGoesFirst(t *testing.T) {
+	t.Parallel()
+	const half = 30 * time.Minute
+	m, now := newMemory(), time.Now()
+	user := func(i int) query { return plainQuery(tenant, fmt.Sprint("user-", i)) }
+	ends := func(i int) time.Time { // in no order: after half an hour for some, else an hour
+		if i%3 == 1 {
+			return now.Add(half)
+		}
+		return now.Add(time.Hour)
+	}
+	for i := range maxEntries {
+		m.keep(user(i), "good", ends(i), now)
+	}
+	m.refuse(user(maxEntries+1), &Refusal{Reason: Consent}, now)
+	m.spend(againQuery(tenant, "user-0", "good", ""), now)
+	m.keep(user(maxEntries), "good", now.Add(2*time.Hour), now.Add(half))
+	for i := range maxEntries {
+		if a, _ := m.look(user(i), now.Add(half)); a.known() != (i%3 != 1) && i > 0 {
+			t.Fatalf("of user %d is known: %+v", i, a)
+		}
+	}
+	m.keep(user(maxEntries+2), "good", now.Add(2*time.Hour), now.Add(time.Hour))
+	if len(m.of) != 2 || len(m.ends) != 2 || m.order.Len() != 2 || m.bytes != 2*len("good") {
+		t.Errorf("%d are kept, %d with an end, %d in order, as %d bytes", len(m.of), len(m.ends), m.order.Len(), m.bytes)
+	}
+}
+
+// Entra gives some tokens for a day: nobody can ask for them without the user's.
+func TestTokenIsNotKeptBeyondTheUsersOwn(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for exp, kept := range map[string]time.Duration{
+		fmt.Sprint(now.Add(time.Hour).Unix()): time.Hour, fmt.Sprint(now.Add(30 * time.Hour).Unix()): maxLife, fmt.Sprint(now.Unix()): 0,
+		`"soon"`: maxLife, "-1": maxLife, "0": maxLife, "1e300": maxLife, "99999999999999": maxLife, "null": maxLife,
+	} {
+		m := newMemory()
+		m.keep(plainQuery(tenant, jwt(fmt.Sprintf(`{"oid":"ada","exp":%s}`, exp))), "good", now.Add(maxLife), now)
+		if kept == 0 {
+			if len(m.of) != 0 {
+				t.Errorf("exp %s: kept", exp)
+			}
+			continue
+		}
+		if left := m.ends[0].held.end.Sub(now); left > kept || left <= kept-time.Second {
+			t.Errorf("exp %s: kept for %s, want %s", exp, left, kept)
+		}
+	}
+}
+
+func TestEachRememberedClaimCounts(t *testing.T) {
+	t.Parallel()
+	m, now := newMemory(), time.Now()
+	r := &Refusal{Reason: Challenged, Claims: strings.Repeat("x", maxClaims)}
+	for i := range maxBytes / maxClaims {
+		m.refuse(plainQuery(tenant, fmt.Sprint("user-", i)), r, now)
+		m.refuse(againQuery(tenant, fmt.Sprint("user-", i), "refused", "{}"), r, now)
+	}
+	if m.bytes != maxBytes || len(m.of) != maxBytes/maxClaims/2 {
+		t.Errorf("%d users are known, as %d bytes", len(m.of), m.bytes)
 	}
 }
 

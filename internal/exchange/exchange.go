@@ -153,3 +153,10 @@ func (e *Exchanger) Again(ctx context.Context, tenant, assertion, refused, claim
 	}
 	return e.wait(ctx, q)
 }
+
+// Held returns of how many tokens of users something is known at the moment.
+func (e *Exchanger) Held() int {
+	e.memory.mu.Lock()
+	defer e.memory.mu.Unlock()
+	return len(e.memory.of)
+}
