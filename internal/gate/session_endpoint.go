@@ -29,26 +29,22 @@ func (g *Gate) watchEndpoint(x *exchange, res *http.Response) {
 	if x.r.Method != http.MethodGet || res.StatusCode/100 != 2 || !isEventStream(res.Header) || x.r.Header.Get(headerSession) != "" {
 		return
 	}
-	res.Body = &endpoint{
-		src: res.Body, events: eventstream.Splitter{Limit: mostEndpoint},
-		begin: func(at string) (func(), error) { return g.beginAt(x, at) },
-	}
+	w := &endpoint{src: res.Body, events: eventstream.Splitter{Limit: mostEndpoint}}
+	w.begin = func(at string) (func(), error) { return g.beginAt(x, at, w.cut) }
+	res.Body = w
 }
 
 // beginAt begins the session whose messages go to the URL at, and returns what
-// ends it.
-func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
+// ends it. Cut is called if it becomes another's before.
+func (g *Gate) beginAt(x *exchange, at string, cut func(error)) (end func(), err error) {
 	key, ids, ok := endpointAt(x.r, at)
 	if !ok {
 		return func() {}, nil
 	}
-	if g.sessions.Shared() {
-		if !hasID(x.r, at) {
-			g.o.Log.Error("the upstream has messages sent to a URL without a sessionId: gates that share their sessions cannot tell whose they are",
-				"route", x.route.Path, "upstream", x.upstream.url.Host)
-			return nil, errNoID
-		}
-		ids = nil
+	if g.sessions.Shared() && !hasID(x.r, at) {
+		g.o.Log.Error("the upstream has messages sent to a URL without a sessionId: gates that share their sessions cannot tell whose they are",
+			"route", x.route.Path, "upstream", x.upstream.url.Host)
+		return nil, errNoID
 	}
 	mine, err := g.take(x, key)
 	switch {
@@ -57,6 +53,14 @@ func (g *Gate) beginAt(x *exchange, at string) (end func(), err error) {
 	case !mine:
 		g.o.Log.Error("the upstream gives two callers the same session", "route", x.route.Path, "upstream", x.upstream.url.Host)
 		return nil, errShared
+	}
+	if g.sessions.Shared() {
+		t := g.holding(x, key, cut)
+		return func() {
+			if t.stop() {
+				g.forget(x, key)
+			}
+		}, nil
 	}
 	taken, err := g.takeParts(x, ids)
 	taken = append(taken, key)
@@ -143,7 +147,8 @@ type endpoint struct {
 	err    error
 
 	mu     sync.Mutex
-	end    func() // nil: nothing has begun
+	end    func() // nil: nothing has begun, or it has ended
+	why    error  // it was cut
 	closed bool
 }
 
@@ -153,6 +158,10 @@ func (w *endpoint) Read(p []byte) (int, error) {
 		return 0, w.err
 	}
 	n, err := w.src.Read(p)
+	if why := w.wasCut(); why != nil {
+		w.err = why
+		return 0, why
+	}
 	if !w.over {
 		w.events.Write(p[:n], w.first)
 		if w.over {
@@ -177,13 +186,29 @@ func (w *endpoint) first(_ []byte, e eventstream.Event) {
 	}
 }
 
+// cut ends the stream for err, also one that is being read. Nothing of what is left
+// in it is read.
+func (w *endpoint) cut(err error) {
+	w.mu.Lock()
+	w.why = err
+	w.mu.Unlock()
+	w.src.Close()
+}
+
+func (w *endpoint) wasCut() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.why
+}
+
 // Close implements [io.Closer]. It ends the session.
 func (w *endpoint) Close() error {
 	w.mu.Lock()
-	if w.end != nil && !w.closed {
-		w.end()
-	}
-	w.closed = true
+	end := w.end
+	w.end, w.closed = nil, true
 	w.mu.Unlock()
+	if end != nil {
+		end() // without the lock, which cut may want
+	}
 	return w.src.Close()
 }

@@ -18,7 +18,11 @@ import (
 // messages is what at returns. What is posted there goes to took.
 func older(t *testing.T, at func() string, took func(*http.Request)) *httptest.Server {
 	t.Helper()
-	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+	return serve(t, olderHandler(at, took))
+}
+
+func olderHandler(at func() string, took func(*http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			took(r)
 			w.WriteHeader(http.StatusAccepted)
@@ -29,7 +33,7 @@ func older(t *testing.T, at func() string, took func(*http.Request)) *httptest.S
 		_, _ = io.WriteString(w, ": hello\n\nevent: endpoint\ndata: "+at()+"\n\n")
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-	})
+	}
 }
 
 // held is a stream that a client holds open.

@@ -26,7 +26,12 @@ const (
 // Its one route decides about nothing but what path says.
 func among(t *testing.T, upstreams ...string) *front {
 	t.Helper()
-	return stand(t, Options{
+	return stand(t, knowing(), upstreams...)
+}
+
+// knowing are the options of such a gate.
+func knowing() Options {
+	return Options{
 		Routes: []Route{{Path: "/mcp", Mode: Optional, Allow: true, Tools: []Grant{{Pattern: "secret", Needs: Needs{Scopes: []string{"none"}}}}}},
 		Verify: func(_ context.Context, token string) (*verify.Caller, error) {
 			if token != alice && token != bob {
@@ -36,7 +41,7 @@ func among(t *testing.T, upstreams ...string) *front {
 			c.Object = token
 			return c, nil
 		},
-	}, upstreams...)
+	}
 }
 
 // as is a request of who, "" for nobody, in a session.
