@@ -23,6 +23,7 @@ type heldGate struct {
 	log     *eventLog
 	signals chan os.Signal
 	ended   chan error
+	retire  func()
 }
 
 // hold serves the gate of w with the given grace.
@@ -37,7 +38,7 @@ func (w *gateWorld) hold(grace time.Duration) *heldGate {
 	must(w.t, err)
 	g, err := buildGate(cfg, surroundings{log: log})
 	must(w.t, err)
-	g.grace = grace
+	g.grace, h.retire = grace, g.Retire
 	l, err := net.Listen("tcp", cfg.Listen)
 	must(w.t, err)
 	h.addr = l.Addr().String()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -161,13 +162,16 @@ func (v *visitor) once() error {
 }
 
 // TestRollingRestartOfBothGatesFailsNoCall restarts gates of this process, which end
-// as the program does but for a shorter grace.
+// as the program does. Their grace lasts until clients have made use of it, however
+// long that takes on a busy machine.
 func TestRollingRestartOfBothGatesFailsNoCall(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	restartUnderLoad(f, 6, 1, 100*time.Millisecond, func() member {
-		h := f.hold(time.Second)
-		return member{h.addr, func() {
+		h := f.hold(0)
+		return member{h.addr, func(used func()) {
+			h.retire()
+			used()
 			h.signals <- syscall.SIGTERM
 			must(t, h.end(t))
 			h.log.wait(t, "msg=stopped", "cut_off=false")
@@ -186,7 +190,7 @@ func TestManyRollingRestartsFailNoCall(t *testing.T) {
 	f := newFleet(t)
 	restartUnderLoad(f, 12, 2, 150*time.Millisecond, func() member {
 		d := f.gate()
-		return member{d.addr, func() {
+		return member{d.addr, func(func()) {
 			d.signal(syscall.SIGTERM)
 			if status := d.stopped(); status != 0 || lineWith(d.log.String(), "msg=stopped", "cut_off=false") == "" {
 				t.Errorf("a gate ended with %d:\n%s", status, d.log)
@@ -195,10 +199,12 @@ func TestManyRollingRestartsFailNoCall(t *testing.T) {
 	})
 }
 
-// member is a gate of a fleet, and what ends it.
+// member is a gate of a fleet, and what ends it. It may call used, which returns once
+// clients know that a gate which is not ready any more is about to end: the balancer
+// sends nobody there, and each connection that was open has had its last answer.
 type member struct {
 	addr string
-	end  func()
+	end  func(used func())
 }
 
 // restartUnderLoad restarts both of two gates so many times, one after the other,
@@ -212,7 +218,15 @@ func restartUnderLoad(f *fleet, sessions, times int, every time.Duration, start 
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	var calling, holding sync.WaitGroup
-	for _, v := range all {
+	rounds := make([]atomic.Int64, len(all)) // calls of each
+	used := func() {
+		b.settle()
+		for i := range rounds {
+			want := rounds[i].Load() + 6 // more than a visitor has connections
+			soon(t, "a visitor does not call", func() bool { return rounds[i].Load() >= want || t.Failed() })
+		}
+	}
+	for i, v := range all {
 		opened := make(chan struct{}, 10_000)
 		holding.Go(func() {
 			own := *v
@@ -222,13 +236,13 @@ func restartUnderLoad(f *fleet, sessions, times int, every time.Duration, start 
 		})
 		<-opened
 		must(t, v.next())
-		calling.Go(func() { v.callUntil(done, every) })
+		calling.Go(func() { v.callUntil(done, every, &rounds[i]) })
 	}
 	for range times {
 		for i, old := range gates {
 			gates[i] = start()
 			b.add(gates[i].addr)
-			old.end()
+			old.end(used)
 		}
 	}
 	close(done)
@@ -246,8 +260,8 @@ func restartUnderLoad(f *fleet, sessions, times int, every time.Duration, start 
 	t.Logf("%d calls in %d sessions", total, sessions)
 }
 
-// callUntil makes calls until done is closed.
-func (v *visitor) callUntil(done <-chan struct{}, every time.Duration) {
+// callUntil makes calls until done is closed, and counts them.
+func (v *visitor) callUntil(done <-chan struct{}, every time.Duration, made *atomic.Int64) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -259,6 +273,7 @@ func (v *visitor) callUntil(done <-chan struct{}, every time.Duration) {
 				v.f.t.Errorf("behind call %d: %v", v.calls, err)
 				return
 			}
+			made.Add(1)
 		}
 	}
 }

@@ -162,12 +162,14 @@ func (v *visitor) next() error {
 // for each time that it stands.
 func (v *visitor) hold(ctx context.Context, opened chan<- struct{}) error {
 	last := ""
+	c := *v.c
+	c.Timeout = 0 // it would be that of the stream
 	for {
 		req := v.request(ctx, http.MethodGet, "")
 		if last != "" {
 			req.Header.Set("Last-Event-ID", last)
 		}
-		res, err := v.c.Do(req)
+		res, err := c.Do(req)
 		if err != nil {
 			return ignoreEnd(ctx, err)
 		}

@@ -180,6 +180,7 @@ func passOn(to, from net.Conn) {
 // a gate that is ready, or to the next where nobody listens any more.
 type balancer struct {
 	*tcpFront
+	dials sync.RWMutex // held by each for reading
 	mu    sync.Mutex
 	gates []string
 	next  int
@@ -192,6 +193,8 @@ func (f *fleet) balance(gates ...string) *balancer {
 	probes.Transport.(*http.Transport).DialContext = nil
 	probes.Transport.(*http.Transport).TLSClientConfig.ServerName = gateHost
 	b.tcpFront = newTCPFront(f.t, func() (net.Conn, error) {
+		b.dials.RLock()
+		defer b.dials.RUnlock()
 		for _, at := range b.turn() {
 			if !answersReady(probes, at) {
 				continue
@@ -213,6 +216,12 @@ func answersReady(c *http.Client, at string) bool {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
 	return res.StatusCode == http.StatusOK
+}
+
+// settle returns once no connection is made by what was known of the gates before.
+func (b *balancer) settle() {
+	b.dials.Lock()
+	defer b.dials.Unlock()
 }
 
 func (b *balancer) add(gate string) {
