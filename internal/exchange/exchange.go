@@ -104,7 +104,7 @@ func New(o Options) (*Exchanger, error) {
 		return nil, err
 	}
 	e := &Exchanger{
-		o: o, credential: c, wire: newWire(o.HTTP, o.Now), memory: newMemory(),
+		o: o, credential: c, wire: newWire(o.HTTP, u.Host, o.Now), memory: newMemory(),
 		slots: semaphore.NewWeighted(atOnce), queue: semaphore.NewWeighted(atOnce + mayWait),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())

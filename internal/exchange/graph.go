@@ -40,7 +40,7 @@ func (e *Exchanger) graph(ctx context.Context, tenant string) (*graph, error) {
 	if err := g.get(ctx, e.o.Authority+"/"+tenant+"/v2.0/.well-known/openid-configuration", "", &said); err != nil {
 		return nil, err
 	}
-	if u, err := url.Parse("https://" + said.Host); err != nil || said.Host == "" || u.Host != said.Host {
+	if !isGraph(e.wire.authority, said.Host) {
 		return nil, &Refusal{Reason: Misconfigured, Detail: "the authority does not say where Microsoft Graph is"}
 	}
 	g.host = said.Host

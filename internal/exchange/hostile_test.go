@@ -179,11 +179,20 @@ func TestRedirectOfEntraIsNotFollowed(t *testing.T) {
 
 func TestEndpointsThatAreNotEntrasAreNotAsked(t *testing.T) {
 	t.Parallel()
+	elsewhere := func(host string) string {
+		return strings.Replace(placeOf(tenant), `"token_endpoint":"`+publicCloud, `"token_endpoint":"https://`+host, 1)
+	}
 	for name, place := range map[string]string{
 		"in the clear":     strings.ReplaceAll(placeOf(tenant), publicCloud+"/"+tenant+"/oauth2", "http://login.microsoftonline.com/"+tenant+"/oauth2"),
 		"another issuer":   strings.ReplaceAll(placeOf(tenant), publicCloud, "https://login.example"),
 		"nothing":          "{}",
 		"a page":           "<html>" + canary,
+		"another host":     elsewhere("10.0.0.7"),
+		"another port":     elsewhere("login.microsoftonline.com:8443"),
+		"another cloud":    elsewhere("login.partner.microsoftonline.cn"),
+		"a host below":     elsewhere("evil.login.microsoftonline.com"),
+		"a longer host":    elsewhere("login.microsoftonline.com.evil.example"),
+		"somebody's":       elsewhere("login.microsoftonline.com@evil.example"),
 		"too large a page": strings.Repeat("x", maxAnswer+1),
 	} {
 		s := &stub{t: t, place: func(string) string { return place }, answer: func(*http.Request, url.Values) (int, string) { return gives("good", 3600) }}
@@ -191,6 +200,31 @@ func TestEndpointsThatAreNotEntrasAreNotAsked(t *testing.T) {
 		wantRefusal(t, Misconfigured, err)
 		if n := len(s.asked()); n != 0 {
 			t.Errorf("%s: %d requests were sent", name, n)
+		}
+	}
+}
+
+func TestHostsOfAnAuthorityAreItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		authority, host string
+		its, graph      bool
+	}{
+		{"login.microsoftonline.com", "login.microsoftonline.com", true, true},
+		{"login.microsoftonline.com", "Login.MicrosoftOnline.com:443", true, true},
+		{"login.windows.net", "login.microsoftonline.com", true, false},
+		{"login.microsoftonline.com", "login.microsoftonline.us", false, false},
+		{"login.microsoftonline.com", "graph.microsoft.com", false, true},
+		{"login.microsoftonline.us", "dod-graph.microsoft.us", false, true},
+		{"login.partner.microsoftonline.cn", "microsoftgraph.chinacloudapi.cn:443", false, true},
+		{"corp.ciamlogin.com", "graph.microsoft.com", false, true},
+		{"corp.ciamlogin.com", "login.microsoftonline.com", false, false},
+		{"127.0.0.1:8443", "127.0.0.1:8443", true, true},
+		{"127.0.0.1:8443", "127.0.0.1:8444", false, false},
+		{"127.0.0.1:8443", "", false, false},
+	} {
+		if its, graph := isAuthoritys(c.authority, c.host), isGraph(c.authority, c.host); its != c.its || graph != c.graph {
+			t.Errorf("%s names %q: %v, as Graph %v", c.authority, c.host, its, graph)
 		}
 	}
 }
@@ -242,9 +276,9 @@ func TestTokenOfTheApplicationGoesToGraphAlone(t *testing.T) {
 	const id = `{"id":"own","value":[{"id":"api"}],`
 	for name, next := range map[string]string{
 		"elsewhere":    "https://evil.example/v1.0/next",
-		"in the clear": "http://graph.example/v1.0/next",
-		"to itself":    "https://graph.example/v1.0/servicePrincipals/own/oauth2PermissionGrants?again",
-		"no URL":       "https://graph.example:x/",
+		"in the clear": "http://graph.microsoft.com/v1.0/next",
+		"to itself":    "https://graph.microsoft.com/v1.0/servicePrincipals/own/oauth2PermissionGrants?again",
+		"no URL":       "https://graph.microsoft.com:x/",
 	} {
 		pages := 0
 		s := &stub{t: t, answer: func(*http.Request, url.Values) (int, string) { return gives(canary, 3600) }}
@@ -256,10 +290,10 @@ func TestTokenOfTheApplicationGoesToGraphAlone(t *testing.T) {
 						t.Error("the authority was shown the token")
 					}
 					if r.Method == http.MethodGet {
-						return reply(r, 200, strings.Replace(placeOf(tenant), "{", `{"msgraph_host":"graph.example",`, 1)), nil
+						return reply(r, 200, strings.Replace(placeOf(tenant), "{", `{"msgraph_host":"graph.microsoft.com",`, 1)), nil
 					}
 					return s.RoundTrip(r)
-				case "graph.example":
+				case "graph.microsoft.com":
 					if pages++; r.URL.Scheme != "https" || r.Header.Get("Authorization") != "Bearer "+canary {
 						t.Errorf("%s: %s was asked with %q", name, r.URL, r.Header)
 					}
@@ -279,7 +313,8 @@ func TestTokenOfTheApplicationGoesToGraphAlone(t *testing.T) {
 
 func TestGraphIsWhereAPlainHostIs(t *testing.T) {
 	t.Parallel()
-	for _, host := range []string{"", "graph.example/x", "user@graph.example", "graph.example?x", "https://graph.example", "a b", "graph.example#"} {
+	for _, host := range []string{"", "graph.microsoft.com/x", "user@graph.microsoft.com", "graph.microsoft.com?x", "https://graph.microsoft.com", "a b", "graph.microsoft.com#",
+		"10.0.0.7", "10.0.0.7:8443", "graph.microsoft.com:8443", "graph.microsoft.com.evil.example", "evil.example", "mygraph.microsoft.com"} {
 		s := &stub{t: t, answer: func(*http.Request, url.Values) (int, string) { return gives(canary, 3600) }}
 		s.place = func(tenant string) string {
 			return strings.Replace(placeOf(tenant), "{", fmt.Sprintf(`{"msgraph_host":%q,`, host), 1)

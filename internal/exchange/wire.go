@@ -33,8 +33,9 @@ func (f flawed) Error() string { return "the authority's answer " + string(f) }
 // nor id tokens stay anywhere. Where a tenant's endpoints are is remembered, as
 // each client of MSAL asks for it.
 type wire struct {
-	http http.Client
-	now  func() time.Time
+	http      http.Client
+	authority string // its host
+	now       func() time.Time
 
 	places singleflight.Group
 	mu     sync.Mutex
@@ -49,8 +50,8 @@ type place struct {
 
 // newWire returns a wire over a client that follows no redirect: it would take the
 // secret and the user's token along.
-func newWire(c *http.Client, now func() time.Time) *wire {
-	w := &wire{http: *c, now: now, known: map[string]place{}}
+func newWire(c *http.Client, authority string, now func() time.Time) *wire {
+	w := &wire{http: *c, authority: authority, now: now, known: map[string]place{}}
 	w.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	w.http.Jar = nil
 	return w
@@ -63,6 +64,9 @@ func (w *wire) CloseIdleConnections() {}
 func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodGet {
 		return w.place(r)
+	}
+	if !isAuthoritys(w.authority, r.URL.Host) {
+		return nil, flawed("names an endpoint that is not on its own host: check authority_host")
 	}
 	res, body, err := w.send(r)
 	if err == nil && (res.StatusCode == http.StatusOK || res.StatusCode == http.StatusCreated) {
