@@ -38,7 +38,7 @@ type RedisOptions struct {
 //
 // While Redis does not answer every method fails, and soon: see pulse.
 type Redis struct {
-	client  *redis.Client
+	pool    pool
 	scripts scripts
 	prefix  string // of keys
 	wait    time.Duration
@@ -62,14 +62,14 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
-	r.client = redis.NewClient(client)
+	r.pool.begin(client)
 	return r, nil
 }
 
 // Close ends all connections, and what waits for one. Every method fails after it.
 func (r *Redis) Close() error {
 	r.end()
-	return r.client.Close()
+	return r.pool.close()
 }
 
 // Shared implements [Table].
@@ -83,7 +83,7 @@ func (r *Redis) Failures() int64 { return r.pulse.failed() }
 
 // Ping asks whether Redis answers. What the error says may be shown.
 func (r *Redis) Ping(ctx context.Context) error {
-	_, err := r.ask(ctx, func(ctx context.Context) (any, error) { return r.client.Ping(ctx).Result() })
+	_, err := r.ask(ctx, func(ctx context.Context, c *redis.Client) (any, error) { return c.Ping(ctx).Result() })
 	return err
 }
 
@@ -135,17 +135,20 @@ func (r *Redis) Forget(ctx context.Context, keys ...Key) error {
 }
 
 func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (any, error) {
-	return r.ask(ctx, func(ctx context.Context) (any, error) { return s.Run(ctx, r.client, keys, args...).Result() })
+	return r.ask(ctx, func(ctx context.Context, c *redis.Client) (any, error) { return s.Run(ctx, c, keys, args...).Result() })
 }
 
+// question is put to Redis by a connection of c.
+type question func(ctx context.Context, c *redis.Client) (any, error)
+
 // ask puts one question, unless there has just been no answer to another.
-func (r *Redis) ask(ctx context.Context, question func(context.Context) (any, error)) (any, error) {
+func (r *Redis) ask(ctx context.Context, q question) (any, error) {
 	if err := r.pulse.enter(); err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, 2*r.wait)
 	defer cancel()
-	said, err := question(bounded)
+	said, err := r.put(ctx, bounded, q)
 	if err != nil && ctx.Err() != nil {
 		r.pulse.leave() // who asked has left, which says nothing of Redis
 		return nil, ctx.Err()
@@ -154,6 +157,26 @@ func (r *Redis) ask(ctx context.Context, question func(context.Context) (any, er
 	r.pulse.beat(err)
 	return said, err
 }
+
+// put puts q, and once more on another connection where the first has led nowhere:
+// all that is asked gets the same answer then. All that there were are given up with
+// it, for they are likely to lead there, too, and each would have to be found out.
+func (r *Redis) put(asker, bounded context.Context, q question) (any, error) {
+	for again := false; ; again = true {
+		c := r.current()
+		said, err := q(bounded, c)
+		if !ledNowhere(err) || asker.Err() != nil {
+			return said, err
+		}
+		r.pool.renew(c)
+		if again || bounded.Err() != nil {
+			return said, err
+		}
+	}
+}
+
+// current is where connections are taken from now.
+func (r *Redis) current() *redis.Client { return r.pool.current() }
 
 // explained is err in words for who runs the gate.
 func explained(err error) error {

@@ -27,8 +27,7 @@ const (
 	connBuffer      = 4 << 10
 )
 
-// options are those of the library. It may ask again: all that is asked gets the same
-// answer then.
+// options are those of the library. It does not ask again by itself: see put.
 func (r *Redis) options(o RedisOptions) (*redis.Options, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil {
@@ -47,7 +46,7 @@ func (r *Redis) options(o RedisOptions) (*redis.Options, error) {
 		CredentialsProviderContext: credentials(u.User, o.PasswordFile),
 
 		DialTimeout: r.wait, ReadTimeout: r.wait, WriteTimeout: r.wait, ContextTimeoutEnabled: true,
-		DialerRetries: 1, MaxRetries: 2, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 8 * time.Millisecond,
+		DialerRetries: 1, MaxRetries: -1,
 		PoolSize: mostConnections, PoolTimeout: 2 * r.wait, PipelinePoolSize: -1, ConnMaxIdleTime: mostIdle,
 		ReadBufferSize: connBuffer, WriteBufferSize: connBuffer,
 	}, nil
@@ -99,7 +98,11 @@ func (r *Redis) dialer(secure bool, host string, trust *tls.Config) func(context
 		ctx, cancel := context.WithTimeout(ctx, r.wait)
 		defer cancel()
 		defer context.AfterFunc(r.over, cancel)()
-		return dial(ctx, network, address)
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, unmade{err}
+		}
+		return c, nil
 	}
 }
 
@@ -127,7 +130,7 @@ func credentials(user *url.Userinfo, file string) func(context.Context) (string,
 		}
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return "", "", fmt.Errorf("its password cannot be read: %w", err)
+			return "", "", unmade{fmt.Errorf("its password cannot be read: %w", err)}
 		}
 		return name, string(bytes.TrimRight(b, "\r\n")), nil
 	}

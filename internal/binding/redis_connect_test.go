@@ -26,7 +26,7 @@ func TestURLOfRedisIsReadStrictly(t *testing.T) {
 		r, err := NewRedis(RedisOptions{URL: url})
 		got := ""
 		if err == nil {
-			o := r.client.Options()
+			o := r.current().Options()
 			got = o.Addr + "/" + string(rune('0'+o.DB%10))
 			if o.DB >= 10 {
 				got = o.Addr + "/15"
@@ -92,16 +92,7 @@ func TestConnectionsThatRedisHasClosedAreNotUsed(t *testing.T) {
 		}
 		s := begin(t, server)
 		table := s.table(t, func(o *RedisOptions) { o.TLS = client })
-		s.hang(t)
-		var all sync.WaitGroup
-		for range 30 {
-			all.Go(func() { _ = table.Ping(t.Context()) })
-		}
-		for range 30 {
-			<-s.came
-		}
-		s.goOn(t)
-		all.Wait()
+		s.connect(t, table, 30)
 		s.kill()
 		for range 30 {
 			<-s.gone
@@ -111,6 +102,62 @@ func TestConnectionsThatRedisHasClosedAreNotUsed(t *testing.T) {
 			if err := table.Ping(t.Context()); err != nil {
 				t.Fatalf("TLS %v: the question %d was put to a Redis that is no more: %v", secure, i, err)
 			}
+		}
+	}
+}
+
+// connect has table make n connections, with those it has.
+func (s *store) connect(t *testing.T, table *Redis, n int) {
+	t.Helper()
+	had := int(table.current().PoolStats().TotalConns)
+	s.hang(t)
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { _ = table.Ping(t.Context()) })
+	}
+	for range n - had {
+		<-s.came
+	}
+	s.goOn(t)
+	all.Wait()
+}
+
+// TestConnectionsThatLeadNowhereAreGivenUpAtOnce holds for many, of which nobody was
+// told that they are over: what one question finds out holds for all, and those who
+// asked on them are answered on others.
+func TestConnectionsThatLeadNowhereAreGivenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{false, true} {
+		server, client := trusted(t)
+		if !secure {
+			server = nil
+		}
+		s := begin(t, server)
+		table := s.table(t, func(o *RedisOptions) { o.TLS = client })
+		a := of("a", "http://u")
+		bind(t, table, "id", a, a)
+		<-s.came
+		s.connect(t, table, 12)
+		s.lose()
+		table.current().Options().ReadTimeout = 50 * time.Millisecond // of these connections alone
+		has(t, table, "id", a)
+		for i := range 12 {
+			select {
+			case <-s.gone:
+			case <-time.After(time.Minute):
+				t.Fatalf("TLS %v: only %d of the connections were given up", secure, i)
+			}
+		}
+		s.connect(t, table, 12)
+		s.lose()
+		table.current().Options().ReadTimeout = 50 * time.Millisecond
+		var all sync.WaitGroup
+		for range 12 {
+			all.Go(func() { has(t, table, "id", a) })
+		}
+		all.Wait()
+		if !table.Up() || table.Failures() != 0 {
+			t.Errorf("TLS %v: %d failures", secure, table.Failures())
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 var errNoAnswer = errors.New("no answer")
@@ -125,8 +127,12 @@ func TestLogHearsOfRedisOnceInAWhile(t *testing.T) {
 func TestOneAsksARedisThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &Redis{pulse: pulse{log: slog.New(slog.DiscardHandler), pause: pause}, wait: mostWait}
-		hangs := func(ctx context.Context) (any, error) { <-ctx.Done(); return nil, ctx.Err() }
+		r, err := NewRedis(RedisOptions{URL: "redis://nobody.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		hangs := func(ctx context.Context, _ *redis.Client) (any, error) { <-ctx.Done(); return nil, ctx.Err() }
 		begun := time.Now()
 		if _, err := r.ask(t.Context(), hangs); err == nil || !strings.Contains(err.Error(), "no answer in time") || time.Since(begun) != 2*mostWait {
 			t.Errorf("%v after %s", err, time.Since(begun))
@@ -141,11 +147,11 @@ func TestOneAsksARedisThatDoesNotAnswer(t *testing.T) {
 		if _, err := r.ask(ctx, hangs); !errors.Is(err, context.DeadlineExceeded) || r.Failures() != 1 {
 			t.Errorf("who leaves: %v, %d failures", err, r.Failures())
 		}
-		if _, err := r.ask(t.Context(), func(context.Context) (any, error) { return "well", nil }); err != nil || !r.Up() {
+		if _, err := r.ask(t.Context(), func(context.Context, *redis.Client) (any, error) { return "well", nil }); err != nil || !r.Up() {
 			t.Errorf("%v", err)
 		}
 		ctx, leave := context.WithCancel(t.Context())
-		if said, err := r.ask(ctx, func(context.Context) (any, error) { leave(); return "well", nil }); said != "well" || err != nil {
+		if said, err := r.ask(ctx, func(context.Context, *redis.Client) (any, error) { leave(); return "well", nil }); said != "well" || err != nil {
 			t.Errorf("who leaves with the answer: %v, %v", said, err)
 		}
 	})

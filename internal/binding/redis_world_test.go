@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type store struct {
 	gone   chan struct{} // likewise, that is closed
 	cmd    *exec.Cmd
 	all    sync.WaitGroup // what passes bytes on
+	lost   atomic.Int32   // how often it has lost all connections
 }
 
 // begin runs a Redis with args until the test's end. What connects by TLS is
@@ -75,13 +77,33 @@ func (s *store) serve(front net.Listener) {
 				return
 			}
 			defer server.Close()
+			born := s.lost.Load()
 			s.all.Go(func() {
-				_, _ = io.Copy(server, client)
+				_, _ = io.Copy(way{server, s, born}, client)
 				server.Close()
 			})
-			_, _ = io.Copy(client, server)
+			_, _ = io.Copy(way{client, s, born}, server)
 		})
 	}
+}
+
+// lose has all connections there are lead nowhere, as where a node has gone or a
+// firewall has forgotten them: nobody is told.
+func (s *store) lose() { s.lost.Add(1) }
+
+// way is a direction of a connection.
+type way struct {
+	io.Writer
+	of   *store
+	born int32 // lost, when it was made
+}
+
+// Write implements io.Writer.
+func (w way) Write(b []byte) (int, error) {
+	if w.of.lost.Load() != w.born {
+		return len(b), nil
+	}
+	return w.Writer.Write(b)
 }
 
 func tell(c chan struct{}) {

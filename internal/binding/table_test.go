@@ -143,7 +143,7 @@ func TestOfManyWhoBindOneSessionOneHasIt(t *testing.T) {
 	tables(t, 0, func(t *testing.T, table Table) {
 		gates := []Table{table, table}
 		if r, ok := table.(*Redis); ok {
-			other, err := NewRedis(RedisOptions{URL: "redis://" + r.client.Options().Addr, Prefix: "gate.example", wait: time.Minute})
+			other, err := NewRedis(RedisOptions{URL: "redis://" + r.current().Options().Addr, Prefix: "gate.example", wait: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}
