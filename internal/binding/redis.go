@@ -183,20 +183,11 @@ func explained(err error) error {
 	switch {
 	case err == nil, errors.Is(err, redis.Nil):
 		return err
-	case elsewhere(err):
-		return errors.New("it is one of several nodes of a cluster: use a proxy in front of them, or one that is none")
 	case errors.Is(err, context.DeadlineExceeded):
 		return errors.New("no answer in time")
 	}
 	if answer, ok := errors.AsType[redis.Error](err); ok {
-		return quotableOf(answer)
+		return refusedOf(answer)
 	}
 	return err
-}
-
-// elsewhere reports whether err sends the client to another node.
-func elsewhere(err error) bool {
-	_, moved := redis.IsMovedError(err)
-	_, ask := redis.IsAskError(err)
-	return moved || ask
 }

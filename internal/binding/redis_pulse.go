@@ -3,11 +3,8 @@ package binding
 import (
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -86,20 +83,6 @@ func (p *pulse) answered() {
 		p.log.Info("Redis answers again", "after", time.Since(p.since).Round(time.Millisecond))
 	}
 	p.cause, p.next = nil, time.Time{}
-}
-
-// ofTheQuestion reports whether err is an answer of a Redis that may answer other
-// questions well.
-func ofTheQuestion(err error) bool {
-	if _, ok := err.(redis.Error); !ok {
-		return false
-	}
-	for _, word := range []string{"WRONGTYPE", "OOM", "READONLY", "MISCONF", "NOREPLICAS"} {
-		if strings.Contains(err.Error(), word) {
-			return true
-		}
-	}
-	return false
 }
 
 func (p *pulse) up() bool {

@@ -74,7 +74,7 @@ func TestAnswerToOneQuestionDoesNotStopOthers(t *testing.T) {
 		errors.New("read OOM"): true,
 	} {
 		p := &pulse{log: slog.New(slog.DiscardHandler), pause: time.Hour}
-		p.beat(said)
+		p.beat(explained(said))
 		if (p.enter() != nil) != stops || p.up() || p.failed() != 1 {
 			t.Errorf("%v stops others: %v; up: %v", said, !stops, p.up())
 		}
