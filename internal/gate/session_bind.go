@@ -54,7 +54,9 @@ func (g *Gate) given(x *exchange, res *http.Response) error {
 	mine, err := g.take(x, key)
 	switch {
 	case err != nil:
-		abandon(x, res, id)
+		if x.begins() {
+			abandon(x, res, id)
+		}
 		return &unfit{sessionsUnknown}
 	case !mine:
 		return &unfit{answer{
@@ -118,6 +120,13 @@ func (g *Gate) forget(x *exchange, keys ...binding.Key) {
 
 // abandonWithin is how long an upstream has to hear that a session is not wanted.
 const abandonWithin = 2 * time.Second
+
+// begins reports whether a session that comes with the answer is begun by it: no
+// other answer gives one, and what it names may be open for somebody else. Of a
+// client that has left nothing is known but that.
+func (x *exchange) begins() bool {
+	return x.message.begins() && x.session.upstream == nil && x.r.Context().Err() == nil
+}
 
 // abandon ends the session that the upstream has begun by res, of which no client
 // will hear: one that begins sessions in a loop while they cannot be noted would

@@ -19,6 +19,7 @@ import (
 type shaky struct {
 	*binding.Memory
 	shared bool
+	hang   func(context.Context) // before it says who has one; may be nil
 
 	mu    sync.Mutex
 	fails map[string]int // by question, which one is the first to fail, from 1; 0: none
@@ -47,6 +48,9 @@ func (s *shaky) Find(ctx context.Context, keys ...binding.Key) ([]binding.Bindin
 }
 
 func (s *shaky) Bind(ctx context.Context, k binding.Key, b binding.Binding) (binding.Binding, error) {
+	if s.hang != nil {
+		s.hang(ctx)
+	}
 	if err := s.ask("bind", 1); err != nil {
 		return binding.Binding{}, err
 	}
@@ -208,6 +212,55 @@ func TestSessionThatCannotBeNotedIsEndedWhereItBegan(t *testing.T) {
 	table.fail("bind", 0)
 	if res, _ := f.do(t, f.as(t, alice, "", http.MethodPost, initialize)); res.StatusCode != http.StatusOK || len(ended) != 0 {
 		t.Errorf("afterwards: %s", res.Status)
+	}
+}
+
+// TestOnlyWhatAnInitializeBeganIsEnded holds where sessions cannot be noted: what
+// another answer names, or one to who has a session, may be open for somebody else.
+func TestOnlyWhatAnInitializeBeganIsEnded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, session, body string
+		leaves              bool
+		want                int
+	}{
+		{"a beginning", "", initialize, false, 1},
+		{"a call", "", callEcho, false, 0},
+		{"a beginning in a session", "two", initialize, false, 0},
+		{"a batch", "", "[" + initialize + "," + callEcho + "]", false, 0},
+		{"a client that leaves", "", initialize, true, 0},
+	} {
+		ended := make(chan string, 10)
+		asked := make(chan struct{})
+		f, table := sharing(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodDelete {
+				ended <- r.Header.Get(headerSession)
+				return
+			}
+			w.Header().Set(headerSession, "one")
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, pong)
+		}).URL)
+		theirs := binding.Binding{Owner: binding.Owner{Tenant: "tenant", Object: alice}, Upstream: f.routes[0].upstreams[0].url.String()}
+		if _, err := table.Bind(t.Context(), binding.KeyOf(byHeader, "/mcp", "two"), theirs); err != nil {
+			t.Fatal(err)
+		}
+		table.fail("bind", 1)
+		req := f.as(t, alice, c.session, http.MethodPost, c.body)
+		if c.leaves {
+			ctx, leave := context.WithCancel(t.Context())
+			req = req.WithContext(ctx)
+			table.hang = func(ctx context.Context) { leave(); <-ctx.Done(); close(asked) }
+			if res, err := f.client.Do(req); err == nil {
+				res.Body.Close()
+			}
+			<-asked
+		} else if res, _ := f.do(t, req); res.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %s", c.name, res.Status)
+		}
+		if <-f.done; len(ended) != c.want {
+			t.Errorf("%s: %d sessions were ended", c.name, len(ended))
+		}
 	}
 }
 
