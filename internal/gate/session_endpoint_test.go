@@ -182,7 +182,11 @@ func TestEndpointWithoutAnIDBelongsToItsCaller(t *testing.T) {
 func TestIDInAURLIsAnothersHoweverTheURLIsSpelled(t *testing.T) {
 	t.Parallel()
 	for at, spelled := range map[string][]string{
-		"/mcp/messages/s3cr3t":     {"/mcp/messages/s3cr3t", "/mcp/messages/s3cr3t?x=1", "/mcp/messages/s3cr3t/", "/mcp/messages/s3cr3t;a", "/mcp/messages/s3cr3t/x", "/mcp/s3cr3t"},
+		"/mcp/messages/s3cr3t": {"/mcp/messages/s3cr3t", "/mcp/messages/s3cr3t?x=1", "/mcp/messages/s3cr3t/", "/mcp/messages/s3cr3t;a", "/mcp/messages/s3cr3t/x", "/mcp/s3cr3t"},
+		"/mcp/messages;jsessionid=s3cr3t": {
+			"/mcp/messages;jsessionid=s3cr3t", "/mcp/messages;jsessionid=s3cr3t?x=1", "/mcp/messages;jsessionid=s3cr3t;a=b", "/mcp/messages;a=b;jsessionid=s3cr3t", "/mcp/messages;JSESSIONID=s3cr3t",
+			"/mcp/messages/x;jsessionid=s3cr3t", "/mcp/messages;s3cr3t", "/mcp/messages/s3cr3t",
+		},
 		"/mcp/messages?sid=s3cr3t": {"/mcp/messages?sid=s3cr3t", "/mcp/messages?sid=s3cr3t&x=1", "/mcp/messages?x;sid=s3cr3t", "/mcp/messages?sid=s3cr3%74", "/mcp/messages/?SID=s3cr3t", "/mcp/messages?s3cr3t"},
 	} {
 		f := among(t, older(t, always(at), func(*http.Request) {}).URL)

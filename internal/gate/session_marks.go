@@ -160,23 +160,33 @@ func (g *Gate) idsIn(u *url.URL) []string {
 	})
 }
 
-// idsIn returns the segments and values of a URL that may be ids of sessions.
+// idsIn returns the segments, and the values of their parameters and of the query, of
+// a URL that may be ids of sessions.
 func idsIn(u *url.URL) (all []string) {
-	for s := range strings.SplitSeq(u.Path, "/") {
-		if s = trimmed(s); likeID(s) {
+	add := func(s string) {
+		if likeID(s) {
 			all = append(all, s)
 		}
 	}
-	for pair := range strings.FieldsFuncSeq(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
-		name, value, has := strings.Cut(pair, "=")
-		if !has {
-			value = name
-		}
-		if value = unescaped(value); likeID(value) {
-			all = append(all, value)
+	for s := range strings.SplitSeq(u.Path, "/") {
+		s, parameters, _ := strings.Cut(s, ";")
+		add(trimmed(s))
+		for p := range strings.SplitSeq(parameters, ";") {
+			add(trimmed(valueOf(p)))
 		}
 	}
+	for pair := range strings.FieldsFuncSeq(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		add(unescaped(valueOf(pair)))
+	}
 	return all
+}
+
+// valueOf is what a pair says, or all of it if it has no name.
+func valueOf(pair string) string {
+	if _, value, has := strings.Cut(pair, "="); has {
+		return value
+	}
+	return pair
 }
 
 // likeID reports whether something could be meant not to be guessed.
