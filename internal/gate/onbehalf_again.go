@@ -2,7 +2,9 @@ package gate
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +30,7 @@ func (g *Gate) afresh(a *asking, res *http.Response, cancel context.CancelCauseF
 		cancel(nil) // over HTTP/2 closing would wait for a read of the request's body
 	}
 	res.Body.Close()
-	if x.route.spurned.rests(owner, time.Now()) {
+	if x.route.spurned.rests(owner, time.Now()) || !x.route.spurned.may(x.assertion, x.token, time.Now()) {
 		return nil, nil, g.spurned(x)
 	}
 	claims, _ := challenge.Read(res.Header["Www-Authenticate"])
@@ -73,16 +75,54 @@ const (
 	// restAfterRefusal is how long no other token is fetched for a caller of whom
 	// the upstream has refused two: Entra would hear of each of its requests.
 	restAfterRefusal = 30 * time.Second
+	// mostRefusals is how many tokens in turn an upstream may refuse of what one token
+	// of a caller's is exchanged for, in the same time, also where it takes the next:
+	// one less than there are to be had, as servers of the same API have them, too.
+	mostRefusals = 2
 	// mostSpurned is of how many callers that is known. Where there are more, the
 	// upstream takes nobody's.
 	mostSpurned = 1000
 )
 
-// spurned are the callers for whom a token was replaced in vain. The zero value
-// knows none.
+// spurned are the callers for whom a token was replaced in vain, and what else an
+// upstream has refused of late. The zero value knows none.
 type spurned struct {
-	mu    sync.Mutex
-	until map[binding.Owner]time.Time
+	mu      sync.Mutex
+	until   map[binding.Owner]time.Time
+	refused map[hash]refusals // by the caller's token
+}
+
+// hash is what a token is known by here, where nobody has to read it.
+type hash [sha256.Size]byte
+
+// refusals are the tokens that an upstream has refused, all for the same one of a caller's.
+type refusals struct {
+	of    []hash
+	until time.Time // when they are forgotten
+}
+
+// may reports whether another token may be fetched for who shows assertion, in place
+// of the one that the upstream has refused. Who else was shown that one may, too.
+func (s *spurned) may(assertion, token string, now time.Time) bool {
+	caller, one := hash(sha256.Sum256([]byte(assertion))), hash(sha256.Sum256([]byte(token)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(now)
+	r, known := s.refused[caller]
+	switch {
+	case slices.Contains(r.of, one), !known && len(s.refused) >= mostSpurned: // no more than the exchange allows
+		return true
+	case len(r.of) >= mostRefusals:
+		return false
+	case !known:
+		r.until = now.Add(restAfterRefusal)
+	}
+	if s.refused == nil {
+		s.refused = map[hash]refusals{}
+	}
+	r.of = append(r.of, one)
+	s.refused[caller] = r
+	return true
 }
 
 // rests reports whether no other token is fetched for that caller.
@@ -104,6 +144,11 @@ func (s *spurned) note(o binding.Owner, now time.Time) {
 
 // expire forgets whose time has come. The lock is held.
 func (s *spurned) expire(now time.Time) {
+	for caller, r := range s.refused {
+		if !now.Before(r.until) {
+			delete(s.refused, caller)
+		}
+	}
 	for o, until := range s.until {
 		if !now.Before(until) {
 			delete(s.until, o)

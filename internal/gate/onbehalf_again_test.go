@@ -158,6 +158,67 @@ func TestOneCallersRefusedTokensAreNothingToOthers(t *testing.T) {
 	}
 }
 
+// TestTokensThatAreRefusedInTurnAreNoLoop holds where the upstream takes the second
+// each time: who exchanges tokens does not hear of each call.
+func TestTokensThatAreRefusedInTurnAreNoLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		office, p := new(bureau), new(picky)
+		f := inside(t, Options{Routes: behalf("1.1", office)}, p.ServeHTTP)
+		calls := func(n, ok, wantAgain int) {
+			t.Helper()
+			for i := range n {
+				p.least.Add(1) // of what is shown it refuses the first
+				want := 200
+				if i >= ok {
+					want = 502
+				}
+				if res, body := f.do(t, f.request(t, "POST", "/judged", callEcho)); res.StatusCode != want {
+					t.Fatalf("call %d: %s, %s", i, res.Status, body)
+				}
+			}
+			_, again := office.counts()
+			if again != wantAgain {
+				t.Errorf("another token was asked for %d times, want %d", again, wantAgain)
+			}
+			p.least.Store(int64(again))
+		}
+		calls(50, mostRefusals, mostRefusals)
+		time.Sleep(restAfterRefusal - time.Millisecond)
+		calls(1, 0, mostRefusals)
+		time.Sleep(time.Millisecond)
+		calls(50, mostRefusals, 2*mostRefusals)
+	})
+}
+
+func TestWhoWasShownTheSameTokenHasAnotherToo(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	var s spurned
+	may := func(want bool, assertion, token string, at time.Duration) {
+		t.Helper()
+		if s.may(assertion, token, now.Add(at)) != want {
+			t.Errorf("%s of %s after %s: %v", token, assertion, at, !want)
+		}
+	}
+	for range 3 {
+		may(true, "ada", "one", 0)
+		may(true, "ada", "two", time.Second)
+	}
+	may(false, "ada", "three", time.Second)
+	may(true, "ada", "one", time.Second)
+	may(true, "bob", "three", time.Second)
+	may(true, "ada, who has proved more", "three", time.Second)
+	may(false, "ada", "three", restAfterRefusal-1)
+	may(true, "ada", "three", restAfterRefusal)
+	for i := range 2 * mostSpurned {
+		may(true, fmt.Sprint(i), "one", restAfterRefusal)
+	}
+	if len(s.refused) != mostSpurned || len(s.until) != 0 {
+		t.Errorf("%d are known, %d rest", len(s.refused), len(s.until))
+	}
+}
+
 func TestWhyNoOtherTokenIsToBeHadIsSaid(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
