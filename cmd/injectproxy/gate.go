@@ -74,11 +74,21 @@ func (g *globals) loadGate() (*config.Gate, []config.Problem, error) {
 		}
 		return nil, nil, f
 	}
-	cfg, problems := config.LoadGate(file)
+	load := config.LoadGate
+	if g.withoutFiles {
+		load = config.LoadGateAlone
+	}
+	cfg, problems := load(file)
 	if cfg != nil {
 		g.override(&cfg.Log)
 	}
 	return cfg, problems, nil
+}
+
+// addWithoutFiles adds the flag for a gate.toml that is looked at where the gate does
+// not run.
+func (g *globals) addWithoutFiles(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&g.withoutFiles, "without-files", false, "do not read the files that gate.toml names: they are where the gate runs")
 }
 
 // validGate is valid for the gate's configuration.

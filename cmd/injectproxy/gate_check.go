@@ -16,10 +16,13 @@ func newGateCheckCommand(g *globals) *cobra.Command {
 	var token string
 	var asJSON, try bool
 	cmd := &cobra.Command{
-		Use:   "check [--token FILE] [--try]",
+		Use:   "check [--token FILE] [--try | --without-files]",
 		Short: "Validate gate.toml, and say why a token would be refused",
 		Long: `check reads gate.toml and the files that it names, and prints every problem as
 FILE:LINE: what is wrong.
+
+With --without-files it reads gate.toml alone: for the pipeline of a repository,
+where there are no secrets and certificates.
 
 With --token it also decodes an access token, says which claim of it meets which
 setting, and which routes let it in. It asks nobody for keys: that Entra issued the
@@ -70,6 +73,9 @@ the gate would refuse among them.`,
 			default:
 				printProblems(out, problems)
 				err = s.print(out)
+				if g.withoutFiles {
+					fmt.Fprintln(cmd.ErrOrStderr(), "note: of the files that gate.toml names none was read")
+				}
 				noteForClients(cmd.ErrOrStderr(), cfg)
 				noteOnBehalfOf(cmd.ErrOrStderr(), cfg)
 			}
@@ -82,6 +88,8 @@ the gate would refuse among them.`,
 	cmd.Flags().StringVar(&token, "token", "", "`file` with an access token to decode, - for standard input")
 	cmd.Flags().BoolVar(&try, "try", false, "ask Entra by the credentials of [route.on_behalf_of], and Redis")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array; with --token, an object")
+	g.addWithoutFiles(cmd)
+	cmd.MarkFlagsMutuallyExclusive("try", "without-files")
 	return cmd
 }
 

@@ -42,7 +42,8 @@ to, what a caller needs there, what a tool, resource or prompt needs besides, an
 what upstream gets to know of the caller: a token on behalf of a user, headers.
 With --scopes, --roles or both it imagines a caller whose valid token has these,
 with --anonymous one without a token, and says what the gate would answer, by the
-code that answers when it serves. It opens no connection and asks for no token.`,
+code that answers when it serves. It opens no connection and asks for no token. With
+--without-files it reads gate.toml alone, and not the files that are named there.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := gateQuestion{method: method}
@@ -89,6 +90,7 @@ code that answers when it serves. It opens no connection and asks for no token.`
 	f.BoolVar(&who.anonymous, "anonymous", false, "the caller shows no token")
 	f.StringVarP(&method, "request", "X", "POST", "request `method`")
 	f.BoolVar(&asJSON, "json", false, "print a JSON object")
+	g.addWithoutFiles(cmd)
 	cmd.MarkFlagsMutuallyExclusive("tool", "resource", "prompt")
 	cmd.MarkFlagsMutuallyExclusive("anonymous", "scopes")
 	cmd.MarkFlagsMutuallyExclusive("anonymous", "roles")

@@ -47,6 +47,8 @@ type globals struct {
 	logLevel  string
 	logFormat string
 
+	withoutFiles bool // those that gate.toml names are not read
+
 	started bool // a command has begun, so that the command line was right
 }
 

@@ -107,7 +107,16 @@ type GateGrant struct {
 // LoadGate reads file, which is a gate.toml, and the certificate it names. It
 // returns every problem, sorted by line. The Gate is nil if there is an error.
 func LoadGate(file string) (*Gate, []Problem) {
-	r := &report{}
+	return (&report{}).gate(file)
+}
+
+// LoadGateAlone is [LoadGate] for a gate.toml of a gate that runs elsewhere: it reads
+// none of the files that are named there, and has nothing to say of them.
+func LoadGateAlone(file string) (*Gate, []Problem) {
+	return (&report{elsewhere: true}).gate(file)
+}
+
+func (r *report) gate(file string) (*Gate, []Problem) {
 	d := r.document(file, "gate.toml")
 	if d == nil || d.ofProxy() {
 		return nil, r.problems

@@ -14,7 +14,7 @@ import (
 // secret reads a file that nobody else is to see, "" if there is a problem with
 // it. No message shows what it holds.
 func (t *table) secret(key string) (file, text string) {
-	if file = t.file(key); file == "" || strings.ContainsRune(file, 0) {
+	if file = t.file(key); file == "" || strings.ContainsRune(file, 0) || t.elsewhere {
 		return file, ""
 	}
 	data, _, err := read(file)

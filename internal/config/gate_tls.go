@@ -24,6 +24,7 @@ func (g *Gate) tls(t *table) {
 		t.errorf(t.at("key"), "[tls] has key and no cert")
 	case g.TLS.Key == "":
 		t.errorf(at, "[tls] has cert and no key")
+	case t.elsewhere:
 	default:
 		leaf, key, err := pair(g.TLS.Cert, g.TLS.Key)
 		if err != nil {

@@ -40,7 +40,7 @@ func (u *Upstream) read(t *table) {
 	}
 	for i, written := range t.list("upstream_ca") {
 		file := t.abs(written)
-		if err := checkPEM(file); err != nil {
+		if err := checkPEM(file); err != nil && !t.elsewhere {
 			t.errorf(t.elementAt("upstream_ca", i), "upstream_ca: %s %v", show(written), err)
 			continue
 		}

@@ -47,7 +47,8 @@ func (p Position) compare(q Position) int {
 
 // report collects the problems of one load.
 type report struct {
-	problems []Problem
+	problems  []Problem
+	elsewhere bool // files that are named in a configuration are not here, and not read
 }
 
 func (r *report) errorf(at Position, format string, args ...any) *Problem {
