@@ -46,6 +46,12 @@ func listened(h held) <-chan error {
 	return end
 }
 
+// later is when all that is due by then has been done.
+func later(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // TestHeldStreamHasItsSessionNotedAgain holds for what the table has lost, and while
 // it cannot be asked.
 func TestHeldStreamHasItsSessionNotedAgain(t *testing.T) {
@@ -66,20 +72,20 @@ func TestHeldStreamHasItsSessionNotedAgain(t *testing.T) {
 				}
 			}
 		}
-		time.Sleep(tenureEvery)
+		later(tenureEvery)
 		expect("soon after")
 
 		table.fail("find", 1)
 		table.fail("bind", 1)
-		time.Sleep(10 * tenureEvery)
+		later(10 * tenureEvery)
 		table.lose()
 		table.fail("find", 0)
-		time.Sleep(tenureEvery)
+		later(tenureEvery)
 		if got := f.postTo(t, alice, olderSession); got != http.StatusNotFound {
 			t.Errorf("where it can be asked, and not told: %d", got)
 		}
 		table.fail("bind", 0)
-		time.Sleep(tenureEvery)
+		later(tenureEvery)
 		expect("soon after it was away")
 		if len(end) > 0 {
 			t.Error("the stream has ended")
@@ -94,7 +100,7 @@ func TestHeldStreamKeepsASessionThatIsNotUsed(t *testing.T) {
 		f, table := tenured(t)
 		h, _ := f.hold(t, alice)
 		end := listened(h)
-		time.Sleep(25 * time.Hour)
+		later(25 * time.Hour)
 		if got := f.postTo(t, alice, olderSession); got != http.StatusAccepted || len(end) > 0 {
 			t.Errorf("%d", got)
 		}
@@ -102,7 +108,7 @@ func TestHeldStreamKeepsASessionThatIsNotUsed(t *testing.T) {
 		<-end
 		synctest.Wait()
 		table.was()
-		time.Sleep(time.Hour)
+		later(time.Hour)
 		if asked := table.was(); len(asked) > 0 || table.Count() > 0 {
 			t.Errorf("behind its end the table is asked %q, and knows %d", asked, table.Count())
 		}
@@ -145,9 +151,9 @@ func TestStreamOfNobodyStaysWithWhoSignsIn(t *testing.T) {
 		if got := f.postTo(t, alice, olderSession); got != http.StatusAccepted {
 			t.Errorf("who signs in: %d", got)
 		}
-		time.Sleep(2 * tenureEvery)
+		later(2 * tenureEvery)
 		table.lose()
-		time.Sleep(tenureEvery)
+		later(tenureEvery)
 		for who, want := range map[string]int{bob: 404, "": 404, alice: 202} {
 			if got := f.postTo(t, who, olderSession); got != want {
 				t.Errorf("%q: %d", who, got)
@@ -168,7 +174,7 @@ func TestStreamOfATableOfOnesOwnAsksNothingMore(t *testing.T) {
 		h, _ := f.hold(t, alice)
 		end := listened(h)
 		table.was()
-		time.Sleep(time.Hour)
+		later(time.Hour)
 		if asked := table.was(); len(asked) > 0 || len(end) > 0 {
 			t.Errorf("it is asked %q", asked)
 		}
