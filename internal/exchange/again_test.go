@@ -253,12 +253,27 @@ func TestClaimsOfAnAPIAreRefusedUnlessTheyAreAnObject(t *testing.T) {
 	t.Parallel()
 	s := counting(t)
 	e := s.exchanger()
-	for _, claims := range []string{"x", "[]", "null", `"{}"`, `{"a":1`, `{} {}`, `{"a":"` + strings.Repeat("x", maxClaims) + `"}`} {
+	for _, claims := range []string{
+		"x", "[]", "null", `"{}"`, `{"a":1`, `{} {}`, `{"a":"` + strings.Repeat("x", maxClaims) + `"}`,
+		`{"access_token":1}`, `{"access_token":null}`, `{"access_token":[]}`, `{"access_token":{"xms_cc":1}}`, `{"access_token":{"xms_cc":null}}`,
+		`{"access_token":{},"access_token":"x"}`, `{"access_token":{"xms_cc":["cp1"]}}`,
+	} {
 		_, err := e.Again(t.Context(), tenant, of("ada"), "refused", claims)
-		wantRefusal(t, Misconfigured, err)
+		if r := wantRefusal(t, Misconfigured, err); !strings.Contains(r.Detail, "the API asks for claims") {
+			t.Errorf("%s: %s", claims, r.Detail)
+		}
 	}
 	if n := len(s.asked()); n != 0 {
 		t.Errorf("Entra was asked %d times", n)
+	}
+}
+
+func TestClaimsOfAnAPIThatMeetTheGatesOwnAreAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, claims := range []string{`{}`, `{"access_token":{}}`, ` { "access_token" : { "xms_cc" : { "essential" : true } } }`, `{"id_token":1}`, `{"Access_Token":1}`} {
+		s := counting(t)
+		got, err := s.exchanger().Again(t.Context(), tenant, of("ada"), "refused", claims)
+		wantToken(t, "token-1", got, err)
 	}
 }
 

@@ -85,6 +85,8 @@ func refused(status int, h http.Header, body []byte) *Refusal {
 	case f.Claims == "" || r.Reason != SignIn && r.Reason != Policy:
 	case isClaims(f.Claims):
 		r.Reason, r.Claims = Challenged, f.Claims
+	case len(f.Claims) > maxClaims: // another token would be refused as this one is
+		r.Reason = Policy
 	default: // nobody can answer that
 		r.Reason = SignIn
 	}
@@ -173,6 +175,22 @@ func isWord(s string) bool {
 // isClaims reports whether s is a JSON object that fits into a challenge.
 func isClaims(s string) bool {
 	return len(s) <= maxClaims && strings.HasPrefix(strings.TrimLeft(s, " \t\r\n"), "{") && json.Valid([]byte(s))
+}
+
+// canBeAsked reports whether MSAL can add to claims what the gate understands: they
+// have an object, or nothing, where that belongs. Else it would fail as if Entra had.
+func canBeAsked(claims string) bool {
+	for _, name := range []string{"access_token", "xms_cc"} {
+		var object map[string]json.RawMessage
+		if claims == "" {
+			return true
+		}
+		if json.Unmarshal([]byte(claims), &object) != nil || object == nil {
+			return false
+		}
+		claims = string(object[name])
+	}
+	return claims == "" || strings.HasPrefix(claims, "{")
 }
 
 // retryAfter reads the header of that name (RFC 9110, section 10.2.3). Entra

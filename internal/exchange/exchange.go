@@ -147,6 +147,9 @@ func (e *Exchanger) Again(ctx context.Context, tenant, assertion, refused, claim
 	if claims != "" && !isClaims(claims) {
 		return "", &Refusal{Reason: Misconfigured, Detail: "the API asks for claims that are no JSON object"}
 	}
+	if !canBeAsked(claims) {
+		return "", &Refusal{Reason: Misconfigured, Detail: "the API asks for claims in a way that Entra knows nothing of"}
+	}
 	q := againQuery(tenant, assertion, refused, claims)
 	if a := e.memory.replaced(q, e.o.Now()); a.known() {
 		return a.result()

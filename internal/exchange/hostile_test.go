@@ -103,7 +103,7 @@ func TestClaimsOfEntraAreAnObjectOrNoChallenge(t *testing.T) {
 		{50076, good, Challenged}, {50079, good, Challenged}, {50158, good, Challenged}, {53003, good, Challenged},
 		{50076, "", SignIn}, {53003, "", Policy},
 		{50076, "x", SignIn}, {50076, "[]", SignIn}, {50076, "null", SignIn}, {50076, good + good, SignIn}, {53003, "{", SignIn},
-		{50076, `{"a":"` + strings.Repeat("x", maxClaims) + `"}`, SignIn},
+		{50076, `{"a":"` + strings.Repeat("x", maxClaims) + `"}`, Policy},
 		{65001, good, Consent}, {7000215, good, Misconfigured}, {90033, good, Unavailable}, // nothing that the user could prove
 	} {
 		s := &stub{t: t, answer: func(*http.Request, url.Values) (int, string) { return refuses(tt.code, tt.claims) }}
