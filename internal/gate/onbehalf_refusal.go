@@ -46,6 +46,12 @@ func (g *Gate) unexchanged(r *route, no *onbehalf.Refusal) answer {
 				hint: "Get a token with the claims that the WWW-Authenticate header has",
 			}
 		}
+		if no.Claims != "" { // who signed in again without them would be refused again
+			return answer{
+				status: http.StatusForbidden, kind: "policy", readable: true, title: "A policy of the tenant asks for more than fits into an answer",
+				hint: "Who administers Conditional Access in the tenant has to make that shorter",
+			}
+		}
 		fallthrough
 	case onbehalf.SignIn:
 		title := "The sign-in that the access token stems from no longer counts"
@@ -78,7 +84,7 @@ func (g *Gate) unexchanged(r *route, no *onbehalf.Refusal) answer {
 const claimsNeeded = "The access token does not prove what a policy of the tenant asks for"
 
 // claimsChallenge asks the client for another token with those claims; false if they
-// are too long, or none. In base64 they are as Entra's own APIs write them, and
+// are too long for a header, or none. In base64 they are as Entra's own APIs write them, and
 // nothing in a header can be taken for something else.
 func (g *Gate) claimsChallenge(r *route, claims string) (string, bool) {
 	if claims == "" || len(claims) > mostEchoed {

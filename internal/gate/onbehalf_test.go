@@ -242,7 +242,7 @@ func TestWhyThereIsNoTokenIsSaidToWhoCanMendIt(t *testing.T) {
 	}
 	for reason, want := range map[*onbehalf.Refusal]said{
 		{Reason: onbehalf.Challenged, Claims: claims, Code: 50079}:                                 {403, `Bearer error="insufficient_claims", error_description="`, false, "", "AADSTS50079"},
-		{Reason: onbehalf.Challenged, Claims: strings.Repeat(" ", mostEchoed+1) + "{}"}:            {401, `Bearer error="invalid_token", `, false, "", "Sign in again"},
+		{Reason: onbehalf.Challenged, Claims: strings.Repeat(" ", mostEchoed+1) + "{}"}:            {403, "", true, "", "more than fits"},
 		{Reason: onbehalf.Challenged, Claims: `{"a":"` + strings.Repeat("x", mostEchoed-8) + `"}`}: {403, `Bearer error="insufficient_claims", error_description="`, false, "", "claims"},
 		{Reason: onbehalf.Challenged}:                                                 {401, `Bearer error="invalid_token", `, false, "", "Sign in again"},
 		{Reason: onbehalf.SignIn, Code: 50173}:                                        {401, `Bearer error="invalid_token", `, false, "", "AADSTS50173"},
