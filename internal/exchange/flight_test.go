@@ -129,6 +129,48 @@ func TestHangingEntraIsGivenUp(t *testing.T) {
 	})
 }
 
+// Who asks where a tenant's endpoints are just before its time is over takes nobody
+// along who has time left.
+func TestWhoseTimeIsOverTakesNobodyAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(4 * time.Second):
+				return reply(r, http.StatusOK, placeOf(tenant)), nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})
+		w := newWire(&http.Client{Transport: slow}, "login.microsoftonline.com", time.Now)
+		ask := func(left time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, publicCloud+"/"+tenant, nil)
+			if err != nil {
+				return err
+			}
+			_, err = w.Do(r)
+			return err
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := ask(time.Second); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("whose time was over got %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 10 {
+			wg.Go(func() {
+				if err := ask(10 * time.Second); err != nil {
+					t.Errorf("who had time left got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 func TestTooManyExchangesAreTurnedAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,7 +2,9 @@ package exchange
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -78,7 +80,8 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	return with(res, body), nil
 }
 
-// place asks where a tenant's endpoints are, once for all who ask meanwhile.
+// place asks where a tenant's endpoints are, once for all who ask meanwhile. Who was
+// told what came of another's time being over asks again, by its own.
 func (w *wire) place(r *http.Request) (*http.Response, error) {
 	url := r.URL.String()
 	w.mu.Lock()
@@ -91,7 +94,9 @@ func (w *wire) place(r *http.Request) (*http.Response, error) {
 		res  *http.Response
 		body []byte
 	}
-	v, err, _ := w.places.Do(url, func() (any, error) {
+	own := false
+	ask := func() (any, error) {
+		own = true
 		res, body, err := w.send(r)
 		if err != nil {
 			return nil, err
@@ -100,13 +105,22 @@ func (w *wire) place(r *http.Request) (*http.Response, error) {
 			w.remember(url, body)
 		}
 		return answer{res, body}, nil
-	})
+	}
+	v, err, _ := w.places.Do(url, ask)
+	for err != nil && !own && r.Context().Err() == nil && over(err) {
+		v, err, _ = w.places.Do(url, ask)
+	}
 	if err != nil {
 		return nil, err
 	}
 	a := v.(answer)
 	copied := *a.res
 	return with(&copied, a.body), nil
+}
+
+// over reports whether err says that somebody's time was over.
+func over(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // remember keeps an answer that says what it was asked. A page of something in
