@@ -77,6 +77,9 @@ func explainGate(cfg *config.Gate, q gateQuestion) (*gateExplanation, error) {
 	if q.caller != nil || seen.Route == "" {
 		e.decided(seen, res)
 	}
+	if e.Outcome == "refuse" || e.Outcome == "answer" {
+		e.Gets = nil // no upstream is asked
+	}
 	return e, nil
 }
 
