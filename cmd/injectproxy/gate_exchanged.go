@@ -47,11 +47,11 @@ func (e *exchanges) on(route string) map[string]exchangeTally {
 	return maps.Clone(e.of[route])
 }
 
-// printExchanges writes what came of exchanging tokens for people, if any route does.
+// printExchanges writes what came of exchanging tokens for people, if there was anything.
 func printExchanges(w io.Writer, routes []statusRoute, now time.Time) {
 	headed := false
 	for _, r := range routes {
-		if len(r.OnBehalfOf) > 0 && !headed {
+		if len(r.Exchanges) > 0 && !headed {
 			headed = true
 			fmt.Fprintf(w, "\nEXCHANGED\tRESULT\tTIMES\tLAST\n")
 		}
