@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -28,7 +29,8 @@ type mounts struct {
 	drain      time.Duration
 	secrets    []string // files that it names and that nobody else may read, by their path in the container
 	public     []string // other files that it names
-	reaches    []*url.URL
+	upstreams  []*url.URL
+	reaches    []*url.URL // with those
 	federated  bool
 	adminToken bool
 	problems   []config.Problem
@@ -46,7 +48,7 @@ func portOf(address string) int {
 func readMounted(t testing.TB, text string) mounts {
 	t.Helper()
 	root := filepath.ToSlash(t.TempDir())
-	for _, name := range []string{"redis-password", "metrics-token", "build-farm"} {
+	for _, name := range []string{"redis-password", "metrics-token", "build-farm", "nightly-report"} {
 		writeTestFile(t, root+"/run/injectproxy/"+name, strings.Repeat("s", 40))
 	}
 	writeTestFile(t, root+"/run/cluster-ca/ca.crt", string(origins().pem))
@@ -88,7 +90,7 @@ func mountedGate(t testing.TB, root, text string, inside func(string) string) mo
 		c.public = append(c.public, inside(file))
 	}
 	for _, r := range cfg.Routes {
-		c.reaches = append(c.reaches, r.Upstreams...)
+		c.upstreams, c.reaches = append(c.upstreams, r.Upstreams...), append(c.reaches, r.Upstreams...)
 		c.federated = c.federated || r.OnBehalfOf != nil && r.OnBehalfOf.Federated == "workload-identity"
 	}
 	return c
@@ -100,6 +102,9 @@ func (m *manifests) disagreements(t testing.TB, tree fs.FS) (found []string) {
 	t.Helper()
 	say := func(format string, args ...any) { found = append(found, m.dir+": "+fmt.Sprintf(format, args...)) }
 	m.files(tree, say)
+	if m.over {
+		m.overlaid(say)
+	}
 	if len(m.deployment.Spec.Template.Spec.Containers) != 1 || len(m.kust.ConfigMapGenerator) != 1 || len(m.kust.ConfigMapGenerator[0].Files) != 1 {
 		say("wants one container and one ConfigMap of one file")
 		return found
@@ -145,8 +150,9 @@ func (m *manifests) files(tree fs.FS, say sayf) {
 			say("the kustomization lists %s: %v", name, err)
 		}
 	}
+	spec := m.deployment.Spec.Template.Spec
 	for _, i := range m.kust.Images {
-		if i.Name != imageName {
+		if !slices.ContainsFunc(slices.Concat(spec.InitContainers, spec.Containers), func(c container) bool { return c.imageName() == i.Name }) {
 			say("image %s is that of no container", i.Name)
 		}
 	}
@@ -288,6 +294,11 @@ func (m *manifests) probed(cfg mounts, say sayf) {
 	if !slices.Equal(ports, cfg.ports()) {
 		say("the container has ports %v, and the program listens on %v", ports, cfg.ports())
 	}
+	for _, address := range []string{cfg.listen, cfg.admin} {
+		if !strings.HasPrefix(address, ":") {
+			say("the program listens on %s: not in each family of addresses", address)
+		}
+	}
 	at := cfg.ports()[0]
 	if cfg.command == "serve" { // whose port is a proxy's
 		at = cfg.ports()[1]
@@ -353,12 +364,9 @@ func (m *manifests) networked(cfg mounts, say sayf) {
 		}
 		if len(f.Ports) == 0 || len(f.To) == 0 {
 			say("the policy lets out to everybody, or on every port")
+			continue
 		}
-		for _, to := range f.To {
-			if to.IPBlock.CIDR == "0.0.0.0/0" && !slices.Contains(to.IPBlock.Except, "169.254.0.0/16") {
-				say("the policy lets out to the metadata service")
-			}
-		}
+		f.leads(say)
 	}
 	wanted := map[int]bool{53: true, 443: true}
 	for _, u := range cfg.reaches {
@@ -367,6 +375,35 @@ func (m *manifests) networked(cfg mounts, say sayf) {
 	}
 	if !maps.Equal(out, wanted) {
 		say("the policy lets out to ports %v, and the program wants %v", slices.Sorted(maps.Keys(out)), slices.Sorted(maps.Keys(wanted)))
+	}
+}
+
+// ownNetworks are those that a policy for the internet leaves out, of each family.
+// The metadata services are in them, of IPv6 below fc00::/7.
+var ownNetworks = map[string][]string{
+	"0.0.0.0/0": {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"},
+	"::/0":      {"fc00::/7", "fe80::/10"},
+}
+
+// leads holds whom a policy lets out to against what no pod is to ask, and what
+// each has to, whatever the family of its addresses.
+func (f flow) leads(say sayf) {
+	blocks := map[string]bool{}
+	for _, to := range f.To {
+		blocks[to.IPBlock.CIDR] = true
+		if own := ownNetworks[to.IPBlock.CIDR]; !slices.Equal(to.IPBlock.Except, own) {
+			say("the policy lets out to %s, and so to networks of one's own or the metadata service, for it leaves out other than %v", to.IPBlock.CIDR, own)
+		}
+		block, err := netip.ParsePrefix(to.IPBlock.CIDR)
+		if err == nil && block.Bits() > 0 && block.Contains(netip.MustParseAddr("169.254.169.254")) {
+			say("the policy lets out to the metadata service by %s", block)
+		}
+	}
+	if blocks["0.0.0.0/0"] != blocks["::/0"] {
+		say("the policy lets out to the internet in one family of addresses")
+	}
+	if f.Ports[0].Port == 53 && !(blocks["169.254.20.10/32"] && blocks["169.254.10.10/31"]) {
+		say("the policy lets out to no cache of names on the node")
 	}
 }
 

@@ -263,6 +263,7 @@ type (
 			Name    string `json:"name"`
 			NewName string `json:"newName"`
 			NewTag  string `json:"newTag"`
+			Digest  string `json:"digest"`
 		} `json:"images"`
 		Patches []struct {
 			Path string `json:"path"`
@@ -273,6 +274,7 @@ type (
 // manifests are those of one directory.
 type manifests struct {
 	dir  string
+	over bool // an overlay, with its base
 	kust kustomization
 
 	deployment deployment
@@ -320,33 +322,6 @@ func readManifests(tree fs.FS, dir string) (*manifests, error) {
 	return m, errors.Join(wrong...)
 }
 
-// readOverlay reads the base and what the overlay in dir says in its place.
-func readOverlay(tree fs.FS, base, dir string) (*manifests, error) {
-	under, err := readManifests(tree, base)
-	if err != nil {
-		return nil, err
-	}
-	over, err := readManifests(tree, dir)
-	if err != nil {
-		return nil, err
-	}
-	m := *under
-	m.dir, m.kust, m.namespace, m.ingress = dir, over.kust, over.namespace, over.ingress
-	if over.account.Kind != "" {
-		m.account.Metadata.Name = over.account.Metadata.Name
-		m.account.Metadata.Annotations = over.account.Metadata.Annotations
-	}
-	if over.scale.Kind != "" {
-		m.scale.Metadata.Name = over.scale.Metadata.Name
-		m.scale.Spec.MinReplicas, m.scale.Spec.MaxReplicas = over.scale.Spec.MinReplicas, over.scale.Spec.MaxReplicas
-	}
-	if over.network.Kind != "" {
-		m.network.Metadata.Name = over.network.Metadata.Name
-		m.network.Spec.Egress = over.network.Spec.Egress
-	}
-	return &m, nil
-}
-
 func (m *manifests) read(text []byte, seen map[string]bool) error {
 	if bytes.Contains(text, []byte("\n---")) {
 		return errors.New("has more than one document")
@@ -376,6 +351,12 @@ func strictly(text []byte, into any) error {
 	}
 	strict, err := json.UnmarshalStrict(asJSON, into)
 	return errors.Join(append(strict, err)...)
+}
+
+// imageName returns the name of its image, without the tag.
+func (c container) imageName() string {
+	name, _, _ := strings.Cut(c.Image, ":")
+	return name
 }
 
 // port returns the number of the container's port that a probe or a Service means.

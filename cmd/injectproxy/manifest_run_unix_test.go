@@ -6,11 +6,15 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/injectproxy/injectproxy/internal/config"
 )
 
 // readDeployed reads the manifests in a directory of deploy and the configuration
@@ -76,35 +80,68 @@ func TestReplicasOfServeShareTheCAAlone(t *testing.T) {
 	m, text := readDeployed(t, "serve")
 	spec := m.deployment.Spec.Template.Spec
 	var replicas []*daemon
-	secret := t.TempDir() // what is mounted at /ca
-	for i := range 3 {
+	secret := caOfThePage(t) // what is mounted at /ca
+	for range 2 {
 		home, admin := t.TempDir(), "127.0.0.1:"+freePort(t)
 		asMounted(t, home, "config.toml", text,
-			`"0.0.0.0:8877"`, `"127.0.0.1:0"`, `":8878"`, `"`+admin+`"`, `"/run/`, `"`+home+`/run/`, `"json"`, `"text"`)
-		if i > 0 {
-			handOut(t, spec.InitContainers[0], secret, home)
-		}
+			`":8877"`, `"127.0.0.1:0"`, `":8878"`, `"`+admin+`"`, `"/run/`, `"`+home+`/run/`, `"json"`, `"text"`)
+		handOut(t, spec.InitContainers[0], secret, home)
 		d := spawn(t, home, command(t, context.Background(), home, nil, spec.Containers[0].Args...))
 		d.listening()
-		if i == 0 { // the one by which the CA is made
-			for _, name := range []string{"intermediate.pem", "ca.pem"} {
-				b, err := os.ReadFile(filepath.Join(home, "ca", name))
-				must(t, err)
-				writeTestFile(t, filepath.Join(secret, name), string(b))
-				must(t, os.Chmod(filepath.Join(secret, name), 0o440))
-			}
-		}
 		for _, p := range []probe{spec.Containers[0].LivenessProbe, spec.Containers[0].ReadinessProbe} {
 			call(t, http.DefaultClient, "GET", "http://"+admin+p.HTTPGet.Path, nil).wantStatus(t, http.StatusOK)
 		}
 		replicas = append(replicas, d)
 	}
-	if !replicas[1].root().Equal(replicas[0].root()) || !replicas[2].root().Equal(replicas[0].root()) {
-		t.Error("clients would have to trust each replica")
+	made, err := os.ReadFile(filepath.Join(secret, "ca.pem"))
+	must(t, err)
+	for _, d := range replicas {
+		if shown, err := os.ReadFile(filepath.Join(d.home, "ca", "ca.pem")); !bytes.Equal(shown, made) {
+			t.Error("clients would have to trust each replica", err)
+		}
 	}
-	if own, another := ownCredential(t, replicas[1].home), ownCredential(t, replicas[2].home); bytes.Equal(own, another) {
+	if own, another := ownCredential(t, replicas[0].home), ownCredential(t, replicas[1].home); bytes.Equal(own, another) {
 		t.Error("the replicas share a credential")
 	}
+}
+
+// caOfThePage returns a directory with the CA that the page has made, on a machine that
+// others reach: it is by no address that they reach.
+func caOfThePage(t testing.TB) (secret string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/deploy.md")
+	must(t, err)
+	line := regexp.MustCompile(`(?m)^(sed .*) >ca\.toml\n.*\binjectproxy (serve --config ca\.toml --listen (\S+))`).FindStringSubmatch(string(page))
+	if line == nil {
+		t.Fatal("the page does not say how the CA is made")
+	}
+	confined := exec.CommandContext(t.Context(), "sh", "-c", strings.ReplaceAll(line[1], "overlays/our-serve", "serve"))
+	confined.Dir = "../.."
+	text, err := confined.Output()
+	must(t, err)
+	home := t.TempDir()
+	writeTestFile(t, filepath.Join(home, "ca.toml"), string(text))
+	cfg, problems := config.Load(filepath.Join(home, "ca.toml"))
+	if cfg == nil || cfg.OverrideListen(line[3]) != nil || !onLoopback(cfg.Listen) || !onLoopback(cfg.Admin.Listen) {
+		t.Fatalf("%+v, %v: others reach what makes the CA", cfg, problems)
+	}
+	writeTestFile(t, filepath.Join(home, "ca.toml"), string(text)+"[admin]\nlisten = \"\"\n") // the port may be taken
+	makes := command(t, context.Background(), home, nil, strings.Fields(line[2])...)
+	makes.Dir = home
+	spawn(t, home, makes).listening()
+	secret = t.TempDir()
+	for _, name := range []string{"intermediate.pem", "ca.pem"} {
+		b, err := os.ReadFile(filepath.Join(home, "ca", name))
+		must(t, err)
+		writeTestFile(t, filepath.Join(secret, name), string(b))
+		must(t, os.Chmod(filepath.Join(secret, name), 0o440))
+	}
+	return secret
+}
+
+func onLoopback(address string) bool {
+	at, err := netip.ParseAddrPort(address)
+	return err == nil && at.Addr().IsLoopback()
 }
 
 // handOut does what an init container does, twice: it may be started again.

@@ -11,22 +11,25 @@ import (
 )
 
 // manifestDirs are those with manifests, below deploy.
-var manifestDirs = []string{"kubernetes/gate", "kubernetes/serve", "kubernetes/overlays/example", "container-apps"}
+var manifestDirs = []string{
+	"kubernetes/gate", "kubernetes/serve", "container-apps",
+	"kubernetes/overlays/example-gate", "kubernetes/overlays/example-serve", "kubernetes/overlays/example-servers",
+}
 
 // wrongManifests returns what is wrong with the manifests in a directory of tree,
 // which is that of deploy.
 func wrongManifests(t testing.TB, tree fs.FS, dir string) []string {
 	t.Helper()
-	var m *manifests
-	var err error
-	switch dir {
-	case "container-apps":
+	read := readManifests
+	switch {
+	case dir == "container-apps":
 		return wrongApp(t, tree)
-	case "kubernetes/overlays/example":
-		m, err = readOverlay(tree, "kubernetes/gate", dir)
-	default:
-		m, err = readManifests(tree, dir)
+	case path.Base(dir) == "example-servers":
+		return wrongServers(t, tree, dir)
+	case path.Dir(dir) == "kubernetes/overlays":
+		read = readOverlay
 	}
+	m, err := read(tree, dir)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -76,8 +79,8 @@ func TestEachMistakeInTheManifestsIsSeen(t *testing.T) {
 
 		{"gate/kustomization.yaml", "  - network.yaml\n", "", "network.yaml is not in the kustomization"},
 		{"gate/kustomization.yaml", "- network.yaml", "- network.yaml\n  - others.yaml", "lists others.yaml"},
-		{"overlays/example/kustomization.yaml", "  - path: network.yaml\n", "", "network.yaml is not in"},
-		{"overlays/example/kustomization.yaml", "- name: injectproxy\n", "- name: proxy\n", "image proxy is that of no container"},
+		{"overlays/example-gate/kustomization.yaml", "  - path: network.yaml\n", "", "network.yaml is not in"},
+		{"overlays/example-gate/kustomization.yaml", "- name: injectproxy\n", "- name: proxy\n", "image proxy is that of no container"},
 		{"serve/kustomization.yaml", "- name: injectproxy-serve", "- name: serve", "the ConfigMap is"},
 
 		{"gate/deployment.yaml", "matchLabels:\n      app.kubernetes.io/name: injectproxy-gate", "matchLabels:\n      app.kubernetes.io/name: gate", "Deployment selects"},
@@ -87,8 +90,8 @@ func TestEachMistakeInTheManifestsIsSeen(t *testing.T) {
 		{"serve/disruption.yaml", "matchLabels:\n      app.kubernetes.io/name: injectproxy-serve", "matchLabels:\n      app.kubernetes.io/name: injectproxy-gate", "PodDisruptionBudget selects"},
 		{"gate/network.yaml", "podSelector:\n    matchLabels:\n      app.kubernetes.io/name: injectproxy-gate", "podSelector:\n    matchLabels: {}", "NetworkPolicy selects"},
 		{"gate/autoscaler.yaml", "kind: Deployment\n    name: injectproxy-gate", "kind: Deployment\n    name: gate", "the autoscaler scales"},
-		{"overlays/example/autoscaler.yaml", "name: injectproxy-gate", "name: gate", `HorizontalPodAutoscaler is "gate"`},
-		{"overlays/example/autoscaler.yaml", "minReplicas: 3", "minReplicas: 1", "one replica"},
+		{"overlays/example-gate/autoscaler.yaml", "name: injectproxy-gate", "name: gate", `HorizontalPodAutoscaler is "gate"`},
+		{"overlays/example-gate/autoscaler.yaml", "minReplicas: 3", "minReplicas: 1", "one replica"},
 		{"gate/disruption.yaml", "maxUnavailable: 1", "maxUnavailable: 2", "one replica"},
 		{"gate/deployment.yaml", "maxUnavailable: 0", "maxUnavailable: 1", "a roll-out takes replicas away"},
 		{"gate/deployment.yaml", "      maxUnavailable: 0\n", "", "a roll-out takes replicas away"},
@@ -147,12 +150,40 @@ func TestEachMistakeInTheManifestsIsSeen(t *testing.T) {
 		{"serve/network.yaml", `, "169.254.0.0/16"`, "", "the metadata service"},
 		{"gate/network.yaml", "- port: 6380", "- port: 6379", "lets out to ports"},
 		{"gate/network.yaml", "      ports:\n        - port: 443\n", "", "on every port"},
-		{"overlays/example/gate.toml", ":8443", ":9443", "lets out to ports"},
+		{"overlays/example-gate/gate.toml", ":8443", ":9443", "lets out to ports"},
 
-		{"overlays/example/ingress.yaml", "- host: tools", "- host: tool", "public_url says otherwise"},
-		{"overlays/example/ingress.yaml", `hosts: ["tools`, `hosts: ["tool`, "public_url says otherwise"},
-		{"overlays/example/ingress.yaml", "name: http\n", "name: admin\n", "the Ingress leads"},
-		{"overlays/example/ingress.yaml", `proxy-buffering: "off"`, `proxy-buffering: "on"`, "the Ingress buffers"},
+		{"overlays/example-gate/ingress.yaml", "- host: tools", "- host: tool", "public_url says otherwise"},
+		{"overlays/example-gate/ingress.yaml", `hosts: ["tools`, `hosts: ["tool`, "public_url says otherwise"},
+		{"overlays/example-gate/ingress.yaml", "name: http\n", "name: admin\n", "the Ingress leads"},
+		{"overlays/example-gate/ingress.yaml", `proxy-buffering: "off"`, `proxy-buffering: "on"`, "the Ingress buffers"},
+
+		{"serve/network.yaml", "::/0", "fc00::/8", "the internet in one family"},
+		{"gate/network.yaml", `["fc00::/7", "fe80::/10"]`, `["fe80::/10"]`, "networks of one's own"},
+		{"gate/network.yaml", `"10.0.0.0/8", `, "", "networks of one's own"},
+		{"gate/network.yaml", "169.254.20.10/32", "169.254.20.11/32", "no cache of names"},
+		{"serve/network.yaml", "169.254.10.10/31", "169.254.0.0/16", "the metadata service"},
+		{"serve/config.toml", `":8877"`, `"0.0.0.0:8877"`, "not in each family"},
+		{"gate/gate.toml", `":8079"`, `"[::]:8079"`, "not in each family"},
+
+		{"overlays/example-serve/kustomization.yaml", "namespace: egress\n", "", "says no namespace"},
+		{"overlays/example-serve/namespace.yaml", "name: egress", "name: default", `makes namespace "default"`},
+		{"overlays/example-gate/namespace.yaml", "enforce: restricted", "enforce: privileged", "admits pods"},
+		{"overlays/example-serve/kustomization.yaml", "- ../../serve\n", "- ../../gate\n", "is that of no container"},
+		{"overlays/example-serve/kustomization.yaml", "- ../../serve\n", "- ../../others\n", "others"},
+		{"overlays/example-serve/kustomization.yaml", "- name: busybox", "- name: alpine", "image busybox is from anywhere"},
+		{"overlays/example-gate/kustomization.yaml", "newName: registry.corp.example/platform/injectproxy", "newName: injectproxy", "image injectproxy is from anywhere"},
+		{"overlays/example-serve/kustomization.yaml", "digest: sha256:", "newTag: sha256-", "busybox by a name that can be moved"},
+		{"overlays/example-serve/config.toml", "/run/injectproxy/nightly-report", "/run/nightly-report", "nightly-report is not mounted"},
+		{"overlays/example-serve/config.toml", `permit = ["tools.`, `permit = ["other.`, "configuration: "},
+
+		{"overlays/example-servers/kustomization.yaml", "namespace: cost", "namespace: mcp", "upstream https://cost-0.cost.cost:8443"},
+		{"overlays/example-servers/network.yaml", "podSelector: {}", "podSelector:\n    matchLabels:\n      app: cost", "does not select each pod"},
+		{"overlays/example-servers/network.yaml", `policyTypes: ["Ingress"]`, `policyTypes: ["Egress"]`, "the policy is for"},
+		{"overlays/example-servers/network.yaml", "name: mcp-gate", "name: gate", "others than the gate"},
+		{"overlays/example-servers/network.yaml", "name: injectproxy-gate\n      ports", "name: gate\n      ports", "others than the gate"},
+		{"overlays/example-servers/network.yaml", "          podSelector", "        - podSelector", "others than the gate"},
+		{"overlays/example-servers/network.yaml", "        - port: 8443\n", "        - port: 9443\n", "lets in at"},
+		{"overlays/example-servers/network.yaml", "      ports:\n        - port: 8443\n", "", "lets in at"},
 
 		{"gate/gate.toml", `tenants   = ["`, `tenants   = ["x`, "configuration: "},
 		{"serve/config.toml", `rules      = ["tools"]`, `rules      = ["tool"]`, "configuration: "},
