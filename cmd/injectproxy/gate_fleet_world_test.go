@@ -247,6 +247,8 @@ type fleetStore struct {
 	args  []string
 	cmd   *exec.Cmd
 	all   sync.WaitGroup
+
+	watched func() // see notOutlive
 }
 
 func newFleetStore(t testing.TB) *fleetStore {
@@ -276,6 +278,7 @@ func (s *fleetStore) run() {
 	out, err := s.cmd.StdoutPipe()
 	must(s.t, err)
 	must(s.t, s.cmd.Start())
+	s.watched = notOutlive(s.t, s.cmd)
 	said := ""
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if said += lines.Text() + "\n"; strings.Contains(lines.Text(), "eady to accept connections") {
@@ -288,6 +291,21 @@ func (s *fleetStore) run() {
 
 // kill ends the process as a crash does.
 func (s *fleetStore) kill() {
+	s.watched()
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
+}
+
+// notOutlive has the process of cmd end with that of the test, also where that is killed
+// or runs out of time. It returns what ends the watch.
+func notOutlive(t testing.TB, cmd *exec.Cmd) (end func()) {
+	t.Helper()
+	watch := exec.Command("sh", "-c", fmt.Sprint("read _; kill -9 ", cmd.Process.Pid))
+	_, err := watch.StdinPipe() // is closed when the test's process is no more
+	must(t, err)
+	must(t, watch.Start())
+	return func() {
+		_ = watch.Process.Kill()
+		_ = watch.Wait()
+	}
 }

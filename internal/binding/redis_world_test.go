@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -21,14 +22,15 @@ import (
 // store is a Redis of the test's own, behind a port that stays the test's while
 // it is killed and begun again.
 type store struct {
-	socket string
-	args   []string
-	url    string
-	came   chan struct{} // has an element for each connection that came, up to a number
-	gone   chan struct{} // likewise, that is closed
-	cmd    *exec.Cmd
-	all    sync.WaitGroup // what passes bytes on
-	lost   atomic.Int32   // how often it has lost all connections
+	socket  string
+	args    []string
+	url     string
+	came    chan struct{} // has an element for each connection that came, up to a number
+	gone    chan struct{} // likewise, that is closed
+	cmd     *exec.Cmd
+	watched func()         // see notOutlive
+	all     sync.WaitGroup // what passes bytes on
+	lost    atomic.Int32   // how often it has lost all connections
 }
 
 // begin runs a Redis with args until the test's end. What connects by TLS is
@@ -124,6 +126,7 @@ func (s *store) run(t testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s.watched = notOutlive(t, s.cmd)
 	said := ""
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -137,8 +140,27 @@ func (s *store) run(t testing.TB) {
 
 // kill ends the process as a crash does.
 func (s *store) kill() {
+	s.watched()
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
+}
+
+// notOutlive has the process of cmd end with that of the test, also where that is killed
+// or runs out of time. It returns what ends the watch.
+func notOutlive(t testing.TB, cmd *exec.Cmd) (end func()) {
+	t.Helper()
+	watch := exec.Command("sh", "-c", fmt.Sprint("read _; kill -9 ", cmd.Process.Pid))
+	_, err := watch.StdinPipe() // is closed when the test's process is no more
+	if err == nil {
+		err = watch.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_ = watch.Process.Kill()
+		_ = watch.Wait()
+	}
 }
 
 // table is a Table in s, as a gate has it. It asks a Redis that has not answered
