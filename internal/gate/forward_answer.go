@@ -46,7 +46,7 @@ func (g *Gate) deliver(ctx context.Context, x *exchange, res *http.Response) {
 		g.o.Log.Debug("answer broke off", "route", x.route.Path, "upstream", x.seen.Upstream, "error", loggable(err))
 		x.breakOff()
 	}
-	trailers(h, res.Trailer)
+	x.trailers(h, res.Trailer)
 }
 
 // breakOff ends an answer that has begun so that nobody takes it for whole. To
@@ -109,9 +109,9 @@ func (x *exchange) copy(res *http.Response, to *outlet) error {
 }
 
 // trailers sends what came behind the body.
-func trailers(h, from http.Header) {
+func (x *exchange) trailers(h, from http.Header) {
 	for name, values := range from {
-		if !forThisHop(name) && httpguts.ValidTrailerHeader(name) {
+		if !forThisHop(name) && !x.echoes(values) && httpguts.ValidTrailerHeader(name) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}

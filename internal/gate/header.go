@@ -95,13 +95,14 @@ func connectionNames(h http.Header) (names []string) {
 	return names
 }
 
-// answerHeader adds to h what goes downstream of from. Where the gate speaks for
-// the server in matters of CORS, the server is not heard.
+// answerHeader adds to h what goes downstream of from: nothing that holds the token
+// which the server was shown. Where the gate speaks for the server in matters of CORS,
+// the server is not heard.
 func (x *exchange) answerHeader(h, from http.Header) {
 	named := connectionNames(from)
 	for name, values := range from {
 		switch {
-		case forThisHop(name), slices.Contains(named, strings.ToLower(name)):
+		case forThisHop(name), slices.Contains(named, strings.ToLower(name)), x.echoes(values):
 		case len(x.route.Origins) > 0 && strings.HasPrefix(name, "Access-Control-"):
 		case name == "Vary":
 			h[name] = append(h[name], values...)

@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	onbehalf "github.com/injectproxy/injectproxy/internal/exchange"
@@ -83,4 +84,11 @@ func (x *exchange) keepToken(token string, err error) *onbehalf.Refusal {
 	}
 	x.token, x.seen.Exchange = "", string(no.Reason)
 	return no
+}
+
+// echoes reports whether values of the upstream's header hold the token that it was
+// shown. That is for the server alone, and the client has another application's
+// consent to what it opens.
+func (x *exchange) echoes(values []string) bool {
+	return len(x.token) >= shortest && slices.ContainsFunc(values, func(value string) bool { return holds(value, x.token) })
 }

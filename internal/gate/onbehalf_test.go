@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +176,44 @@ func TestAnExchangedTokenGoesToTheUpstreamAlone(t *testing.T) {
 	}
 	if said := lines.String(); strings.Contains(said, "given-") || strings.Contains(said, canary) || !strings.Contains(said, "307") {
 		t.Errorf("said\n%s", said)
+	}
+}
+
+// TestNoHeaderOfAnAnswerHasTheExchangedToken holds for servers that send back what
+// they are sent, as those do that look for mistakes.
+func TestNoHeaderOfAnAnswerHasTheExchangedToken(t *testing.T) {
+	t.Parallel()
+	for _, wire := range wires {
+		office := new(bureau)
+		f := stand(t, Options{Routes: behalf(wire.up, office)}, serveBoth(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			shown := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+			say := func(name string) {
+				w.Header()[name] = []string{"well", "Bearer " + shown}
+				w.Header()[name+"-Encoded"] = []string{"/?x=" + strings.ReplaceAll(shown, "-", "%2D")}
+				w.Header()[name+"-Kept"] = []string{"well"}
+			}
+			say("X-Early")
+			w.WriteHeader(http.StatusEarlyHints)
+			clear(w.Header())
+			say("X-Debug")
+			say(http.TrailerPrefix + "X-Late")
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+			_ = http.NewResponseController(w).Flush()
+		}).URL).over(t, wire.down)
+		for _, path := range []string{"/judged", "/plain"} {
+			var hints textproto.MIMEHeader
+			req := f.request(t, "POST", path, callEcho)
+			req = req.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { hints = h; return nil }}))
+			res, body := f.do(t, req)
+			if all := fmt.Sprint(hints, res.Header, res.Trailer); res.StatusCode != 200 || strings.Contains(all, "given") || !strings.Contains(body, "result") {
+				t.Errorf("%v, %s: %s, %s", wire, path, res.Status, all)
+			}
+			if hints.Get("X-Early-Kept") != "well" || res.Header.Get("X-Debug-Kept") != "well" || res.Trailer.Get("X-Late-Kept") != "well" {
+				t.Errorf("%v, %s: %v, %v, %v", wire, path, hints, res.Header, res.Trailer)
+			}
+		}
 	}
 }
 
