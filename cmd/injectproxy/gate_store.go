@@ -10,9 +10,14 @@ import (
 	"github.com/injectproxy/injectproxy/internal/telemetry"
 )
 
-// storePulse is how often the store is asked whether it answers where nobody asks
-// it anything else: what is told of it would be old.
-const storePulse = 10 * time.Second
+// How often the store is asked whether it does what is asked for sessions: what is
+// told of it would be old where nobody asks it anything else, and a few answers do
+// not show it. Where it does not, it is asked more often, so as to say soon that it
+// does again.
+const (
+	storePulse   = 10 * time.Second
+	storeTrouble = time.Second
+)
 
 // openStore has o share its sessions in Redis, if the configuration has one. It
 // asks nobody.
@@ -29,20 +34,20 @@ func (w *gateway) openStore(o *gate.Options, trust *tls.Config) (err error) {
 	return nil
 }
 
-// watchStore asks the store whether it answers, at once and then now and again,
-// until ctx ends. It tells the log itself.
+// watchStore asks the store whether all is well, at once and then now and again, until
+// ctx ends. It tells the log itself.
 func (w *gateway) watchStore(ctx context.Context) {
 	if w.store == nil {
 		return
 	}
-	again := time.NewTicker(storePulse)
-	defer again.Stop()
-	for {
-		_ = w.store.Ping(ctx)
+	for ctx.Err() == nil {
+		pause := storePulse
+		if w.store.Ping(ctx) != nil {
+			pause = storeTrouble
+		}
 		select {
-		case <-again.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
-			return
 		}
 	}
 }
@@ -54,7 +59,7 @@ func (w *gateway) storeState() telemetry.StoreState {
 
 // statusStore is where gates share their sessions.
 type statusStore struct {
-	Up       bool  `json:"up"` // it did not fail when it was last asked
+	Up       bool  `json:"up"` // nothing failed since it last did all that is asked
 	Failures int64 `json:"failures"`
 }
 
@@ -72,6 +77,6 @@ func storeProblems(s *statusStore) []statusProblem {
 	if s == nil || s.Up {
 		return nil
 	}
-	return []statusProblem{{"error", "store", "Redis does not answer, so that requests of a session are refused",
+	return []statusProblem{{"error", "store", "Redis does not answer as it has to, so that requests of a session are refused",
 		"see whether it runs, and to url and password_file in [redis]; the log says what is wrong"}}
 }

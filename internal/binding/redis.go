@@ -17,6 +17,9 @@ import (
 // long: then a request of a session is refused.
 const mostWait = time.Second
 
+// probeLife is how long a session of Ping's lives where it is not ended.
+const probeLife = time.Minute
+
 // RedisOptions say where replicas share their sessions. URL is required.
 type RedisOptions struct {
 	URL          string      // redis://[user[:password]@]host[:port][/number], or rediss for TLS
@@ -62,6 +65,7 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
+	r.pulse.at = client.Addr
 	r.pool.begin(client)
 	return r, nil
 }
@@ -75,15 +79,30 @@ func (r *Redis) Close() error {
 // Shared implements [Table].
 func (*Redis) Shared() bool { return true }
 
-// Up reports whether the last question was answered; true before the first.
+// Up reports whether all was answered since Ping last succeeded; true before the
+// first question.
 func (r *Redis) Up() bool { return r.pulse.up() }
 
 // Failures returns how many questions were not answered.
 func (r *Redis) Failures() int64 { return r.pulse.failed() }
 
-// Ping asks whether Redis answers. What the error says may be shown.
+// Ping asks whether Redis does all that is asked for sessions: it begins and ends one
+// that nobody has. What the error says may be shown.
 func (r *Redis) Ping(ctx context.Context) error {
-	_, err := r.ask(ctx, func(ctx context.Context, c *redis.Client) (any, error) { return c.Ping(ctx).Result() })
+	probe := Binding{Upstream: "probe"}
+	value, err := probe.value()
+	if err != nil {
+		return err
+	}
+	const none = 0 // of its owner's sessions may stay
+	begin := asking(r.scripts.bind, []string{r.prefix + "probe"}, r.prefix+"probe:", probeLife.Milliseconds(), value, probe.Owner.name(), none)
+	_, err = r.ask(ctx, true, func(ctx context.Context, c *redis.Client) (any, error) {
+		said, err := begin(ctx, c)
+		if err == nil && said != value {
+			err = refused("WRONGTYPE")
+		}
+		return said, err
+	})
 	return err
 }
 
@@ -135,26 +154,32 @@ func (r *Redis) Forget(ctx context.Context, keys ...Key) error {
 }
 
 func (r *Redis) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (any, error) {
-	return r.ask(ctx, func(ctx context.Context, c *redis.Client) (any, error) { return s.Run(ctx, c, keys, args...).Result() })
+	return r.ask(ctx, false, asking(s, keys, args...))
+}
+
+func asking(s *redis.Script, keys []string, args ...any) question {
+	return func(ctx context.Context, c *redis.Client) (any, error) { return s.Run(ctx, c, keys, args...).Result() }
 }
 
 // question is put to Redis by a connection of c.
 type question func(ctx context.Context, c *redis.Client) (any, error)
 
-// ask puts one question, unless there has just been no answer to another.
-func (r *Redis) ask(ctx context.Context, q question) (any, error) {
-	if err := r.pulse.enter(); err != nil {
+// ask puts one question, unless there has just been no answer to another; whole is
+// that it is all that is asked for sessions.
+func (r *Redis) ask(ctx context.Context, whole bool, q question) (any, error) {
+	turn, err := r.pulse.enter()
+	if err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, 2*r.wait)
 	defer cancel()
 	said, err := r.put(ctx, bounded, q)
 	if err != nil && ctx.Err() != nil {
-		r.pulse.leave() // who asked has left, which says nothing of Redis
+		r.pulse.leave(turn) // who asked has left, which says nothing of Redis
 		return nil, ctx.Err()
 	}
 	err = explained(err)
-	r.pulse.beat(err)
+	r.pulse.beat(turn, whole, err)
 	return said, err
 }
 
@@ -185,6 +210,9 @@ func explained(err error) error {
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return errors.New("no answer in time")
+	}
+	if known, ok := errors.AsType[refused](err); ok {
+		return known
 	}
 	if answer, ok := errors.AsType[redis.Error](err); ok {
 		return refusedOf(answer)

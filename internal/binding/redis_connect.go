@@ -38,8 +38,8 @@ func (r *Redis) options(o RedisOptions) (*redis.Options, error) {
 		return nil, err
 	}
 	return &redis.Options{
-		Addr: at, DB: db, ClientName: "injectproxy",
-		Protocol: 2, DisableIdentity: true, // nothing is pushed, and old servers know no more
+		Addr: at, DB: db,
+		Protocol: 2, DisableIdentity: true, // nothing is pushed; old servers, and users who may do what is needed alone, know no more
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 
 		Dialer:                     r.dialer(u.Scheme == "rediss", u.Hostname(), o.TLS),

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +160,25 @@ func TestConnectionsThatLeadNowhereAreGivenUpAtOnce(t *testing.T) {
 		if !table.Up() || table.Failures() != 0 {
 			t.Errorf("TLS %v: %d failures", secure, table.Failures())
 		}
+	}
+}
+
+// TestConnectionsAreKeptWhereThereIsNoNewOne holds for a password that is gone, and
+// where nobody listens any more: what is open may well be answered.
+func TestConnectionsAreKeptWhereThereIsNoNewOne(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{url: "redis://" + l.Addr().String()}
+	table := s.table(t, func(o *RedisOptions) { o.PasswordFile = filepath.Join(t.TempDir(), "gone") })
+	for range 2 {
+		before := table.current()
+		if err := table.Ping(t.Context()); err == nil || table.current() != before {
+			t.Errorf("%v", err)
+		}
+		l.Close()
 	}
 }
 
