@@ -27,6 +27,14 @@ const (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// thorough skips what takes a while, unless all is wanted.
+func thorough(t testing.TB) {
+	t.Helper()
+	if os.Getenv("INJECTPROXY_REQUIRE_ALL") == "" {
+		t.Skip("it takes its time: .ci/run has it, or INJECTPROXY_REQUIRE_ALL=1")
+	}
+}
+
 // stub is an authority without a network, and without a key: it answers a
 // request for a token as its test says.
 type stub struct {
