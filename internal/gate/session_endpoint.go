@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -63,8 +64,10 @@ func (g *Gate) beginAt(x *exchange, at string, cut func(error)) (end func(), err
 		}, nil
 	}
 	taken, err := g.takeParts(x, ids)
-	taken = append(taken, key)
-	end = func() { g.forget(x, taken...) }
+	end = func() {
+		g.forget(x, key)
+		g.leaveParts(x, taken)
+	}
 	if err != nil {
 		end()
 		return nil, err
@@ -107,16 +110,36 @@ func (g *Gate) takeParts(x *exchange, ids []string) (taken []binding.Key, err er
 	return taken, nil
 }
 
-// takePart binds what may be an id to the caller, unless b, who has it, is another.
+// takePart binds what may be an id to the caller, unless another has it, as b says or
+// since then: it becomes everybody's.
 func (g *Gate) takePart(x *exchange, key binding.Key, b binding.Binding) (mine bool, err error) {
-	switch {
-	case !b.Known() || b.Owner == ownerOf(x.caller):
-		return g.take(x, key)
-	case b.Owner != everybody:
+	if !b.Known() || b.Owner == ownerOf(x.caller) {
+		if mine, err = g.take(x, key); mine || err != nil {
+			return mine, err
+		}
+	}
+	for range 3 { // others may begin, too
+		if b.Owner == everybody || err != nil {
+			break
+		}
 		g.forget(x, key)
-		_, err = g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: everybody, Upstream: b.Upstream})
+		b, err = g.sessions.Bind(x.r.Context(), key, binding.Binding{Owner: everybody, Upstream: x.upstream.url.String()})
 	}
 	return false, err
+}
+
+// leaveParts forgets those of the keys that are still the caller's: what others have,
+// too, stays no id while they do.
+func (g *Gate) leaveParts(x *exchange, keys []binding.Key) {
+	known, err := g.sessions.Find(context.WithoutCancel(x.r.Context()), keys...)
+	if err != nil {
+		return
+	}
+	for i, k := range keys {
+		if known[i].Owner == ownerOf(x.caller) {
+			g.forget(x, k)
+		}
+	}
 }
 
 // endpointAt returns the key of the session whose messages go to the URL at, as

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -9,9 +10,12 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/injectproxy/injectproxy/internal/binding"
 )
 
 // older is an upstream of the HTTP+SSE transport: a stream per GET, whose URL for
@@ -234,6 +238,65 @@ func TestWhatURLsOfSeveralSessionsHaveInCommonIsNoID(t *testing.T) {
 	r, _ := http.NewRequest(http.MethodGet, "http://gate/mcp/team-42?tenant=corp-0001", nil)
 	if _, ids, ok := endpointAt(r, "/mcp/team-42/in?tenant=corp-0001&sid=s3cr3t"); !ok || len(ids) != 1 || ids[0] != "s3cr3t" {
 		t.Errorf("what it was asked for with is taken for an id: %q", ids)
+	}
+}
+
+// together is a table which two that begin a session find empty before either has
+// bound something.
+type together struct {
+	binding.Table
+	found atomic.Int64
+	both  chan struct{} // closed when both have
+}
+
+func (m *together) Find(ctx context.Context, keys ...binding.Key) ([]binding.Binding, error) {
+	known, err := m.Table.Find(ctx, keys...)
+	if len(keys) == 2 { // the parts of an endpoint
+		if m.found.Add(1) == 2 {
+			close(m.both)
+		}
+		<-m.both
+	}
+	return known, err
+}
+
+// TestWhatURLsOfSessionsThatBeginTogetherHaveInCommonIsNoID holds where neither could
+// know of the other.
+func TestWhatURLsOfSessionsThatBeginTogetherHaveInCommonIsNoID(t *testing.T) {
+	t.Parallel()
+	ids := make(chan string, 2)
+	ids <- "one-111"
+	ids <- "two-222"
+	f := among(t, older(t, func() string { return "/mcp/room1234/messages?k=" + <-ids }, func(*http.Request) {}).URL)
+	f.sessions = &together{Table: f.sessions, both: make(chan struct{})}
+	var all sync.WaitGroup
+	at := make([]string, 2)
+	for i, who := range []string{alice, bob} {
+		all.Go(func() { _, at[i] = f.hold(t, who) })
+	}
+	all.Wait()
+	for i, who := range []string{alice, bob} {
+		if own, others := f.postTo(t, who, at[i]), f.postTo(t, who, at[1-i]); own != http.StatusAccepted || others != http.StatusNotFound {
+			t.Errorf("%s at their own %s: %d; at the other's: %d", who, at[i], own, others)
+		}
+	}
+}
+
+// TestWhatWasInCommonIsNoIDBehindOneOfThem holds for who begins a session then.
+func TestWhatWasInCommonIsNoIDBehindOneOfThem(t *testing.T) {
+	t.Parallel()
+	ids := make(chan string, 3)
+	f := among(t, older(t, func() string { return "/mcp/room1234/messages?k=" + <-ids }, func(*http.Request) {}).URL)
+	ids <- "one-111"
+	h, _ := f.hold(t, alice)
+	ids <- "two-222"
+	_, at := f.hold(t, bob)
+	h.Body.Close()
+	<-f.done
+	ids <- "three-333"
+	f.hold(t, alice)
+	if got := f.postTo(t, bob, at); got != http.StatusAccepted {
+		t.Errorf("in a session that is open: %d", got)
 	}
 }
 
