@@ -1,11 +1,11 @@
 package binding
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -128,11 +128,40 @@ func credentials(user *url.Userinfo, file string) func(context.Context) (string,
 		if file == "" {
 			return name, password, nil
 		}
-		b, err := os.ReadFile(file)
+		password, err := passwordOf(file)
 		if err != nil {
 			return "", "", unmade{fmt.Errorf("its password cannot be read: %w", err)}
 		}
-		return name, string(bytes.TrimRight(b, "\r\n")), nil
+		return name, password, nil
+	}
+}
+
+// mostPassword is the largest file of a password, in bytes.
+const mostPassword = 64 << 10
+
+// passwordOf reads a password as it was found well when the gate began: a mark of the
+// order of bytes, and blanks around it, are of whoever wrote the file.
+func passwordOf(file string) (string, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular(): // a FIFO would block
+		return "", errors.New(file + " is not a regular file")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, mostPassword+1))
+	switch password := strings.TrimSpace(strings.TrimPrefix(string(b), "\ufeff")); {
+	case err != nil:
+		return "", err
+	case len(b) > mostPassword || password == "":
+		return "", errors.New(file + " holds no password")
+	default:
+		return password, nil
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -179,6 +180,26 @@ func TestConnectionsAreKeptWhereThereIsNoNewOne(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		l.Close()
+	}
+}
+
+func TestFileOfAPasswordIsReadAsItIsChecked(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"canary": "canary", "canary\n": "canary", "canary\r\n": "canary", "\ufeffcanary\r\n": "canary", " \tcanary \n\n": "canary", "can ary": "can ary",
+		"": "", "\ufeff\n": "", strings.Repeat("c", mostPassword): strings.Repeat("c", mostPassword), strings.Repeat("c", mostPassword+1): "",
+	} {
+		file := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := passwordOf(file)
+		if got != want || (err == nil) != (want != "") || err != nil && strings.Contains(err.Error(), "can") {
+			t.Errorf("%.20q is %.20q, %v", text, got, err)
+		}
+	}
+	if got, err := passwordOf(t.TempDir()); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Errorf("a folder is %q, %v", got, err)
 	}
 }
 
