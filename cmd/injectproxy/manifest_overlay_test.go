@@ -121,6 +121,34 @@ func (m *manifests) guards(gate *manifests, ports map[int]bool, say sayf) {
 	}
 }
 
+// Where the configurations are written, what they name is not.
+func TestDeployedConfigurationsAreCheckedAsThePageSays(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/deploy.md")
+	must(t, err)
+	for file, says := range map[string]string{
+		"gate.toml":   "injectproxy gate check --without-files --config …/",
+		"config.toml": "injectproxy check --config …/",
+	} {
+		if !strings.Contains(string(page), "`"+says+file+"`") {
+			t.Errorf("the page has no %s%s", says, file)
+		}
+		found, err := fs.Glob(os.DirFS(deploy), "kubernetes/*/"+file)
+		must(t, err)
+		over, err := fs.Glob(os.DirFS(deploy), "kubernetes/overlays/*/"+file)
+		must(t, err)
+		if found = append(found, over...); len(found) != 2 {
+			t.Errorf("of %s there are %q", file, found)
+		}
+		for _, name := range found {
+			args := strings.Fields(strings.Replace(says, "…/", deploy+name, 1))[1:]
+			if out, status := runToEnd(t, t.TempDir(), nil, args...); status != 0 || strings.Contains(out, "error: ") {
+				t.Errorf("%q: status %d\n%s", args, status, out)
+			}
+		}
+	}
+}
+
 // What the page says to apply is there, once it was copied as the page says; and
 // the subjects of the federated credentials are those of the overlays.
 func TestDeployDocsAreOfTheOverlays(t *testing.T) {
