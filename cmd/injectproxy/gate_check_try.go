@@ -32,8 +32,8 @@ func tryGate(ctx context.Context, cfg *config.Gate) (problems []config.Problem, 
 	if w.store != nil {
 		if err := w.store.Ping(ctx); err != nil {
 			problems = append(problems, config.Problem{
-				Position: config.Position{File: cfg.File}, Message: "[redis]: " + err.Error(),
-				Hint: "url and password_file in [redis]; the gate starts all the same, and refuses requests of a session until Redis answers",
+				Position: cfg.Redis.Pos, Message: "[redis]: " + err.Error(),
+				Hint: "url and password_file in [redis], and what its message names; the gate starts all the same, and refuses requests of a session until then",
 			})
 		}
 	}

@@ -67,7 +67,11 @@ func (g *gateGets) lines() (lines []string) {
 		lines = append(lines, "a token on behalf of the user for "+strings.Join(o.Scopes, " ")+", by "+o.Credential+" ("+place(o.File, o.Line)+")")
 	}
 	for _, i := range g.Identity {
-		lines = append(lines, i.Header+": "+i.Of+" of the caller")
+		line := i.Header + ": " + i.Of + " of the caller"
+		if i.Of == "name" || i.Of == "username" {
+			line += ", if it is of ASCII alone"
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }

@@ -39,8 +39,9 @@ type Gate struct {
 
 // GateRedis is where replicas share their sessions. The zero GateRedis is nowhere.
 type GateRedis struct {
-	URL          string // redis or rediss, never with a password; "": sessions stay in memory
-	PasswordFile string // absolute; "": none
+	Pos          Position // of URL
+	URL          string   // redis or rediss, never with a password; "": sessions stay in memory
+	PasswordFile string   // absolute; "": none
 }
 
 // GateEntra says which tokens are accepted. GUIDs are in lower case.
@@ -144,6 +145,7 @@ func (g *Gate) read(top *table) {
 	g.Entra.read(entra)
 	g.routes(top)
 	g.Redis.read(top.section("redis"))
+	g.ownServers(top)
 	g.admin(top.section("admin"))
 	g.Log.read(top.section("log"))
 	top.done()

@@ -195,7 +195,7 @@ func TestSecretThatEverybodyCanReadIsWarnedOf(t *testing.T) {
 		{0o640, "certificate = \"obo.pem\"", ""},
 		{0o604, "federated = \"managed-identity\"\n[redis]\nurl = \"rediss://a\"\npassword_file = \"password\"", "gate.toml:16: warning: |redis.password_file can be read by everybody"},
 	} {
-		writeFile(t, file, trustworthy+"[route.on_behalf_of]\n"+graphScope+tt.key+"\n")
+		writeFile(t, file, reachable+"[route.on_behalf_of]\n"+graphScope+tt.key+"\n")
 		for _, name := range []string{"secret", "obo.pem", "password"} {
 			if err := os.Chmod(filepath.Join(dir, name), tt.mode); err != nil {
 				t.Fatal(err)

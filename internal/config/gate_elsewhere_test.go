@@ -11,7 +11,7 @@ func TestFilesOfAGateThatRunsElsewhereAreNotRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "gate.toml")
-	text := "upstream_ca = [\"ca.pem\"]\n" + trustworthy + "[route.on_behalf_of]\n" + graphScope + "certificate = \"obo.pem\"\n" +
+	text := "upstream_ca = [\"ca.pem\"]\n" + reachable + "[route.on_behalf_of]\n" + graphScope + "certificate = \"obo.pem\"\n" +
 		"[tls]\ncert = \"tls.crt\"\nkey = \"tls.key\"\n[redis]\nurl = \"rediss://a\"\npassword_file = \"password\"\n"
 	writeFile(t, file, text)
 	if g, problems := LoadGate(file); g != nil || len(problems) != 4 {

@@ -51,7 +51,7 @@ func TestExampleOfAGateIsValidWithEveryLineInEffect(t *testing.T) {
 		file := filepath.Join(dir, "gate.toml")
 		writeFile(t, file, regexp.MustCompile(`(?m)^(`+without+`) *=.*\n`).ReplaceAllString(text, ""))
 		g, problems := LoadGate(file)
-		wantProblems(t, problems, "gate.toml:|entra.shim_client has no effect without shim = true")
+		wantProblems(t, problems, "gate.toml:|entra.shim_client has no effect without shim = true", "gate.toml:|redis.url: gates elsewhere share these sessions, and route /mcp")
 		if g == nil || len(g.Routes) != 1 || len(g.Routes[0].Tools) != 3 || len(g.Routes[0].Resources) != 1 || len(g.Routes[0].Prompts) != 1 ||
 			g.TLS.Key == "" || g.Admin.TokenFile == "" || g.Entra.ShimClient[:2] != "aa" || g.Redis.PasswordFile == "" ||
 			g.Routes[0].OnBehalfOf == nil || len(g.Routes[0].Identity) != 1 {

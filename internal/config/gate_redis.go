@@ -12,12 +12,36 @@ import (
 // passwords are put.
 func (r *GateRedis) read(t *table) {
 	t.pasted("password_file", "password")
-	r.URL = t.redisURL("url")
+	if r.URL = t.redisURL("url"); r.URL != "" {
+		r.Pos = t.at("url")
+	}
 	r.PasswordFile, _ = t.optionalWord("password_file")
 	if r.PasswordFile != "" && t.keys["url"] == nil {
 		t.warnf(t.at("password_file"), "redis.password_file has no effect without redis.url")
 	}
+	if u, err := url.Parse(r.URL); err == nil && u.User.Username() != "" && r.PasswordFile == "" {
+		t.warnf(r.Pos, "redis.url has a user, and there is no password_file").
+			hint("if what stands before @ is a password, put it into a file of its own, which password_file names")
+	}
 	t.done()
+}
+
+// ownServers warns where gates on several machines share their sessions, and a route
+// leads each of them to its own machine: the one's sessions are taken for the other's.
+func (g *Gate) ownServers(top *table) {
+	u, err := url.Parse(g.Redis.URL)
+	if err != nil || g.Redis.URL == "" || isLoopback(u.Hostname()) {
+		return // who has Redis on their machine has all gates there
+	}
+	for _, r := range g.Routes {
+		for _, u := range r.Upstreams {
+			if isLoopback(u.Hostname()) {
+				top.warnf(g.Redis.Pos, "redis.url: gates elsewhere share these sessions, and route %s leads each to a server of its own, %s://%s: sessions begun at one fail at the others", r.Path, u.Scheme, u.Host).
+					hint("an upstream that all gates reach by the same name; or no [redis], and clients that come back to their gate")
+				return
+			}
+		}
+	}
 }
 
 // optionalWord is word, whose file may be "" for none.
