@@ -70,7 +70,7 @@ func (w *gateway) exchangeOptions(o *config.GateOnBehalfOf, client *http.Client)
 func attach(list []*apiExchanger, routes []gate.Route) {
 	for _, x := range list {
 		for _, i := range x.routes {
-			routes[i].OnBehalfOf = x
+			routes[i].OnBehalfOf, routes[i].BehalfOf = x, x.of.Scopes
 		}
 	}
 }

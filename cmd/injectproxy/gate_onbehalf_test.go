@@ -279,6 +279,8 @@ func TestGateSaysWhatNobodyHasConsentedToAndServes(t *testing.T) {
 				r.wantStatus(t, http.StatusOK)
 			} else if !strings.Contains(r.body, "onsent") || r.status >= 500 || r.status == http.StatusUnauthorized {
 				t.Errorf("%d %s", r.status, r.body)
+			} else {
+				d.log.wait(t, "level=WARN", "AADSTS65001", "User.Read", "/adminconsent with the query client_id="+apiOne)
 			}
 			d.signal(syscall.SIGTERM)
 			d.stopped()

@@ -78,6 +78,7 @@ type Route struct {
 	Origins []string // allowed values of Origin; a request without one is allowed always
 
 	OnBehalfOf Exchanger        // of the tokens that upstreams are shown; nil: they see none
+	BehalfOf   []string         // scopes that OnBehalfOf asks for, which the log names
 	Identity   []IdentityHeader // none: upstreams are not told who calls
 
 	Tools, Resources, Prompts []Grant

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -112,6 +111,9 @@ func (g *Gate) tellRefusal(x *exchange, no *onbehalf.Refusal) {
 		return
 	}
 	attrs := []any{"route", x.route.Path, "tenant", x.caller.Tenant, "reason", string(no.Reason)}
+	if no.Reason == onbehalf.Consent && len(x.route.BehalfOf) > 0 {
+		attrs = append(attrs, "scopes", strings.Join(x.route.BehalfOf, " "))
+	}
 	if no.Code != 0 {
 		attrs = append(attrs, "code", fmt.Sprintf("AADSTS%d", no.Code))
 	}
@@ -130,7 +132,8 @@ func (g *Gate) consentAt(tenant string) string {
 	if g.o.ClientID == "" || g.o.Authority == "" {
 		return ""
 	}
-	return "an administrator consents at " + g.o.Authority + "/" + url.PathEscape(tenant) + "/adminconsent with the query client_id=" + url.QueryEscape(g.o.ClientID)
+	at, query, _ := strings.Cut(onbehalf.ConsentURL(g.o.Authority, tenant, g.o.ClientID), "?")
+	return "an administrator consents at " + at + " with the query " + query
 }
 
 // seldom keeps what each request would have the log say from being said all the
