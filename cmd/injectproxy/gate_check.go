@@ -29,9 +29,10 @@ setting, and which routes let it in. It asks nobody for keys: that Entra issued 
 token is not checked. FILE holds the token alone, or what az account
 get-access-token prints; - is standard input.
 
-With --try it also asks whom the gate will ask: Microsoft Entra ID, whether it takes
-the credentials of [route.on_behalf_of] and what was consented to, and Redis. It
-takes the place of the gate for that: run it where the gate will run.
+With --try it also asks whom the gate will ask: Microsoft Entra ID, for the keys of
+each tenant, whether it takes the credentials of [route.on_behalf_of] and what was
+consented to, and Redis. It takes the place of the gate for that: run it where the
+gate will run.
 
 Notes on standard error say where Entra would refuse clients that sign in by the
 metadata, which is no problem of the file: others bring a token of their own; and
@@ -86,7 +87,7 @@ the gate would refuse among them.`,
 		},
 	}
 	cmd.Flags().StringVar(&token, "token", "", "`file` with an access token to decode, - for standard input")
-	cmd.Flags().BoolVar(&try, "try", false, "ask Entra by the credentials of [route.on_behalf_of], and Redis")
+	cmd.Flags().BoolVar(&try, "try", false, "ask Entra for keys and by the credentials of [route.on_behalf_of], and Redis")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array; with --token, an object")
 	g.addWithoutFiles(cmd)
 	cmd.MarkFlagsMutuallyExclusive("try", "without-files")

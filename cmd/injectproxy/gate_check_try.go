@@ -11,7 +11,8 @@ import (
 	"github.com/injectproxy/injectproxy/internal/exchange"
 )
 
-// tryGate asks whom the gate will ask when it serves: Entra, by each credential of
+// tryGate asks whom the gate will ask when it serves: Entra, for the keys of each
+// tenant, and by each credential of
 // [route.on_behalf_of] and in each tenant, what was consented to; and Redis, whether
 // it answers. No user's token is exchanged for that.
 func tryGate(ctx context.Context, cfg *config.Gate) (problems []config.Problem, err error) {
@@ -20,6 +21,10 @@ func tryGate(ctx context.Context, cfg *config.Gate) (problems []config.Problem, 
 		return nil, err
 	}
 	defer w.close()
+	w.keys.Load(ctx)
+	for _, p := range keyProblems(w.keyStatus()) {
+		problems = append(problems, config.Problem{Position: config.Position{File: cfg.File}, Message: p.Text, Hint: p.Hint})
+	}
 	for _, x := range w.apis {
 		for _, l := range w.consentLooks(x) {
 			missing, err := l.check(ctx, l.tenant)

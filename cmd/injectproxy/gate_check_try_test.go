@@ -66,7 +66,7 @@ func TestCheckTellsWhoDoesNotAnswer(t *testing.T) {
 	writeTestFile(t, filepath.Join(w.home, "redis.password"), "Canary7f3a9c51")
 	w.entra.Close()
 	out, status := runToEnd(t, w.home, nil, "gate", "check", "--try")
-	if status != 2 || !strings.Contains(out, "Entra cannot be asked in tenant "+testTenant) || !regexp.MustCompile(`gate\.toml:[0-9]+:[0-9]*:? ?\[redis\]: `).MatchString(out) || strings.Contains(out, "Canary") || strings.Contains(out, "pool.go") {
+	if status != 2 || !strings.Contains(out, "the keys of tenant "+testTenant+" cannot be had") || !strings.Contains(out, "Entra cannot be asked in tenant "+testTenant) || !regexp.MustCompile(`gate\.toml:[0-9]+:[0-9]*:? ?\[redis\]: `).MatchString(out) || strings.Contains(out, "Canary") || strings.Contains(out, "pool.go") {
 		t.Errorf("%d, %s", status, out)
 	}
 }
