@@ -29,7 +29,7 @@ func pageOfTheGate(t testing.TB) string {
 }
 
 // gateConfigs returns the first gate.toml of the page, and that with each of the
-// others added.
+// others added which are not complete by themselves.
 func gateConfigs(t testing.TB) (list []string) {
 	t.Helper()
 	for _, f := range fences("docs/gate.md", pageOfTheGate(t)) {
@@ -37,6 +37,7 @@ func gateConfigs(t testing.TB) (list []string) {
 		case f.info != "toml":
 		case len(list) == 0:
 			list = append(list, f.text)
+		case strings.HasPrefix(f.text, gateFile+"\n"):
 		default:
 			list = append(list, list[0]+f.text)
 		}
