@@ -12,9 +12,9 @@ import (
 )
 
 // tryGate asks whom the gate will ask when it serves: Entra, for the keys of each
-// tenant, and by each credential of
-// [route.on_behalf_of] and in each tenant, what was consented to; and Redis, whether
-// it answers. No user's token is exchanged for that.
+// tenant, and by each credential of [route.on_behalf_of] and in each tenant, what was
+// consented to; and Redis, whether sessions can begin there. No user's token is
+// exchanged for that.
 func tryGate(ctx context.Context, cfg *config.Gate) (problems []config.Problem, err error) {
 	w, err := buildGate(cfg, surroundings{log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -81,7 +81,7 @@ func (r *Redis) dialer(secure bool, host string, trust *tls.Config) func(context
 	plain := &net.Dialer{Timeout: r.wait}
 	dial := plain.DialContext
 	if secure {
-		config := &tls.Config{}
+		config := &tls.Config{MinVersion: tls.VersionTLS12}
 		if trust != nil {
 			config = trust.Clone()
 		}
